@@ -1,0 +1,42 @@
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Exactly what CI runs.
+ci:
+    bash .ci/run
+
+# The tests that need only the Rust toolchain; peers that are missing are skipped, visibly.
+test *ARGS:
+    cargo test --workspace {{ARGS}}
+
+# The whole protocol on this machine: build, sign, approve, launch, count, and the refusals.
+demo *ARGS:
+    cargo run --release -p simulator -- demo {{ARGS}}
+
+# Requests, time and memory of `csign verify` next to cosign's, from one run.
+bench *ARGS:
+    cargo build --release -p csign -p csign-tests
+    target/release/csign-bench {{ARGS}}
+
+# cosign, crane, oras, skopeo, docker-registry … into .peers.
+peers:
+    .ci/peers
+
+# The tests against real peers; fails where one is missing.
+interop: peers
+    CI_PEERS=required cargo test -p csign-tests
+
+fmt:
+    cargo fmt --all
+
+clippy:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Licences, bans, sources and known vulnerabilities (needs cargo-deny: `cargo install --locked cargo-deny`).
+deny:
+    cargo deny check
+
+# Fuzzes one parser for a minute; without a name, builds all targets (needs nightly and cargo-fuzz).
+fuzz TARGET="" SECONDS="60":
+    {{ if TARGET == "" { "cargo +nightly fuzz build" } else { "cargo +nightly fuzz run " + TARGET + " -- -max_total_time=" + SECONDS } }}
