@@ -1,1 +1,10 @@
-//! stub
+//! Signature formats and the public keys that verify them: simple signing, DSSE, in-toto statements, sigstore bundles.
+//! Pure: bytes and keys in, bytes and verdicts out.
+
+pub mod bundle;
+pub mod dsse;
+pub mod key;
+pub mod simple_signing;
+pub mod statement;
+
+pub use key::{KeyError, KeyId, PublicKey, SignatureAlgorithm};

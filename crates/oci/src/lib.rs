@@ -1,6 +1,7 @@
 //! Digests, references, manifests, deterministic layers and OCI layouts. No I/O beyond the files it is handed.
 
 pub mod digest;
+pub mod json;
 pub mod manifest;
 pub mod reference;
 
