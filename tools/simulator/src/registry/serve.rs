@@ -1,0 +1,323 @@
+//! The endpoints of the distribution specification, over the store.
+
+use std::collections::HashMap;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Query, Request, State},
+    http::{HeaderMap, Method, Response, StatusCode, Uri, header},
+    routing::any,
+};
+use bytes::Bytes;
+use csign_oci::{Digest, Tag, manifest::IMAGE_INDEX};
+use serde_json::{Value, json};
+
+use super::{Effect, Fault, Logged, MANIFEST_LIMIT, Registry, StoredManifest, lock, route::Route};
+
+type Answer = Result<Response<Body>, Refusal>;
+
+/// A status with the specification's error code.
+struct Refusal(StatusCode, &'static str, String);
+
+pub(super) fn router(registry: Registry) -> Router {
+    Router::new()
+        .route("/v2", any(handle))
+        .route("/v2/", any(handle))
+        .route("/v2/{*rest}", any(handle))
+        .with_state(registry)
+}
+
+async fn handle(State(registry): State<Registry>, request: Request) -> Response<Body> {
+    let method = request.method().clone();
+    let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
+    let authorized = request.headers().contains_key(header::AUTHORIZATION);
+    let effect = Fault::take(&mut lock(&registry.inner.faults), &method, &path);
+    match &effect {
+        Some(Effect::Delay(pause)) => tokio::time::sleep(*pause).await,
+        Some(Effect::Before(action)) => action(&registry),
+        _ => {}
+    }
+    let response = match effect.as_ref().and_then(Effect::instead) {
+        Some(response) => response,
+        None => {
+            let response = answer(&registry, request).await;
+            match effect {
+                Some(effect) => effect.spoil(response).await,
+                None => response,
+            }
+        }
+    };
+    let status = response.status().as_u16();
+    lock(&registry.inner.log).push(Logged { method: method.to_string(), path, status, authorized });
+    response
+}
+
+async fn answer(registry: &Registry, request: Request) -> Response<Body> {
+    let head = request.method() == Method::HEAD;
+    let response = match process(registry, request).await {
+        Ok(response) => response,
+        Err(Refusal(status, code, message)) => {
+            let document = json!({"errors": [{"code": code, "message": message}]}).to_string();
+            reply(status, &[(header::CONTENT_TYPE.as_str(), "application/json")], document)
+        }
+    };
+    if !head {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    if let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await {
+        parts.headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    }
+    Response::from_parts(parts, Body::empty())
+}
+
+async fn process(registry: &Registry, request: Request) -> Answer {
+    let (parts, body) = request.into_parts();
+    let (method, headers, uri) = (parts.method, parts.headers, parts.uri);
+    let path = uri.path().to_owned();
+    let query = Query::<HashMap<String, String>>::try_from_uri(&uri).map(|q| q.0).unwrap_or_default();
+    let Some(route) = Route::parse(&path) else {
+        return Err(Refusal(StatusCode::NOT_FOUND, "UNSUPPORTED", format!("no endpoint {path}")));
+    };
+    if route == Route::Token {
+        return token(registry, &method, &headers, &uri, body).await;
+    }
+    authorize(registry, &method, &headers, &route)?;
+    let reading = method == Method::GET || method == Method::HEAD;
+    match route {
+        Route::Base if reading => Ok(reply(StatusCode::OK, &[], "{}")),
+        Route::Blob { name, digest } if reading => match registry.store().blob(name, &digest) {
+            Some(bytes) => Ok(reply(
+                StatusCode::OK,
+                &[("content-type", "application/octet-stream"), ("docker-content-digest", &digest.to_string())],
+                bytes,
+            )),
+            None => Err(Refusal(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("no blob {digest} in {name}"))),
+        },
+        Route::Uploads { name } if method == Method::POST => start_upload(registry, name, &query, body).await,
+        Route::Upload { name, id } => continue_upload(registry, &method, &headers, (name, id), &query, body).await,
+        Route::Manifest { name, reference } if reading => {
+            let manifest = registry.store().manifest(name, reference);
+            let unknown = || Refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("no {reference} in {name}"));
+            let StoredManifest { media_type, bytes, digest } = manifest.ok_or_else(unknown)?;
+            let digest = digest.to_string();
+            Ok(reply(StatusCode::OK, &[("content-type", &media_type), ("docker-content-digest", &digest)], bytes))
+        }
+        Route::Manifest { name, reference } if method == Method::PUT => {
+            let bytes = axum::body::to_bytes(body, MANIFEST_LIMIT).await.map_err(|_| {
+                Refusal(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", format!("more than {MANIFEST_LIMIT} bytes"))
+            })?;
+            put_manifest(registry, &headers, name, reference, bytes)
+        }
+        Route::Manifest { name, reference } if method == Method::DELETE => {
+            if registry.delete_manifest(name, reference) {
+                Ok(reply(StatusCode::ACCEPTED, &[], ""))
+            } else {
+                Err(Refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("no {reference} in {name}")))
+            }
+        }
+        Route::Tags { name } if method == Method::GET => {
+            let tags = registry.store().tags(name);
+            let tags =
+                tags.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, "NAME_UNKNOWN", format!("no repository {name}")))?;
+            let (page, link) = page(registry, &path, &query, tags, Clone::clone);
+            Ok(listing(json!({"name": name, "tags": page}), "application/json", link, &[]))
+        }
+        Route::Referrers { name, digest } if method == Method::GET => {
+            if !registry.inner.options.referrers {
+                return Ok(reply(StatusCode::NOT_FOUND, &[("content-type", "text/plain")], "404 page not found\n"));
+            }
+            let kind = query.get("artifactType").map(String::as_str);
+            let found = registry.store().referrers(name, &digest, kind);
+            let (page, link) = page(registry, &path, &query, found, |descriptor| descriptor.digest.to_string());
+            let filters = kind.map(|_| ("oci-filters-applied", "artifactType"));
+            let index = json!({"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": page});
+            Ok(listing(index, IMAGE_INDEX, link, filters.as_slice()))
+        }
+        _ => Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", format!("{method} {path}"))),
+    }
+}
+
+fn authorize(registry: &Registry, method: &Method, headers: &HeaderMap, route: &Route<'_>) -> Result<(), Refusal> {
+    let Some(auth) = &registry.inner.options.auth else { return Ok(()) };
+    let action = match *method {
+        Method::GET | Method::HEAD => "pull",
+        Method::DELETE => "delete",
+        _ => "push",
+    };
+    if lock(&registry.inner.tokens).allows(auth, headers, route.name(), action) {
+        return Ok(());
+    }
+    Err(Refusal(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", auth.challenge(headers, route.name(), action)))
+}
+
+async fn token(registry: &Registry, method: &Method, headers: &HeaderMap, uri: &Uri, body: Body) -> Answer {
+    let denied = |why: &str| Refusal(StatusCode::UNAUTHORIZED, "DENIED", why.to_owned());
+    let Some(auth) = &registry.inner.options.auth else { return Err(denied("no token is needed")) };
+    let text = if method == Method::POST {
+        let bytes = axum::body::to_bytes(body, 1 << 16).await.map_err(|_| denied("reading the form"))?;
+        String::from_utf8_lossy(&bytes).into_owned()
+    } else {
+        uri.query().unwrap_or_default().to_owned()
+    };
+    let form = format!("http://localhost/?{text}")
+        .parse()
+        .ok()
+        .and_then(|uri: Uri| Query::<Vec<(String, String)>>::try_from_uri(&uri).map(|pairs| pairs.0).ok());
+    let form = form.ok_or_else(|| denied("the form is malformed"))?;
+    let scopes: Vec<String> = form.iter().filter(|(k, _)| k == "scope").map(|(_, v)| v.clone()).collect();
+    let refresh = form.iter().find(|(k, _)| k == "refresh_token").map(|(_, v)| v.as_str());
+    let granted = lock(&registry.inner.tokens).grant(auth, headers, refresh, &scopes);
+    let token = granted.ok_or_else(|| denied("wrong user, password or refresh token"))?;
+    let document = json!({"token": token, "access_token": token, "expires_in": 300}).to_string();
+    Ok(reply(StatusCode::OK, &[("content-type", "application/json")], document))
+}
+
+async fn start_upload(registry: &Registry, name: &str, query: &HashMap<String, String>, body: Body) -> Answer {
+    if let (Some(digest), Some(from)) = (query.get("mount"), query.get("from")) {
+        let mut store = registry.store();
+        if let Some(bytes) = Digest::parse(digest).ok().and_then(|digest| store.blob(from, &digest)) {
+            return Ok(created_blob(name, &store.put_blob(name, bytes)));
+        }
+    } else if let Some(digest) = query.get("digest") {
+        let bytes = receive(registry, body).await?;
+        return finish_blob(registry, name, digest, bytes);
+    }
+    let id = registry.store().start_upload(name);
+    let location = format!("/v2/{name}/blobs/uploads/{id}");
+    Ok(reply(StatusCode::ACCEPTED, &[("location", &location), ("range", "0-0")], ""))
+}
+
+async fn continue_upload(
+    registry: &Registry,
+    method: &Method,
+    headers: &HeaderMap,
+    (name, id): (&str, u64),
+    query: &HashMap<String, String>,
+    body: Body,
+) -> Answer {
+    let unknown = || Refusal(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", format!("no upload {id} in {name}"));
+    let location = format!("/v2/{name}/blobs/uploads/{id}");
+    let received = registry.store().upload(name, id).map(|bytes| bytes.len()).ok_or_else(unknown)?;
+    match *method {
+        Method::GET => {
+            let range = format!("0-{}", received.saturating_sub(1));
+            Ok(reply(StatusCode::NO_CONTENT, &[("location", &location), ("range", &range)], ""))
+        }
+        Method::DELETE => {
+            registry.store().take_upload(name, id);
+            Ok(reply(StatusCode::NO_CONTENT, &[], ""))
+        }
+        Method::PATCH => {
+            let start = headers.get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok()?.split('-').next());
+            if start.is_some_and(|start| start.parse() != Ok(received)) {
+                let message = format!("the next byte is {received}");
+                return Err(Refusal(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message));
+            }
+            let chunk = receive(registry, body).await?;
+            let mut store = registry.store();
+            let bytes = store.upload(name, id).ok_or_else(unknown)?;
+            bytes.extend_from_slice(&chunk);
+            let range = format!("0-{}", bytes.len().saturating_sub(1));
+            Ok(reply(StatusCode::ACCEPTED, &[("location", &location), ("range", &range)], ""))
+        }
+        Method::PUT => {
+            let last = receive(registry, body).await?;
+            let digest = query.get("digest").ok_or_else(|| {
+                Refusal(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "the digest parameter is missing".to_owned())
+            })?;
+            let mut bytes = registry.store().take_upload(name, id).ok_or_else(unknown)?;
+            bytes.extend_from_slice(&last);
+            finish_blob(registry, name, digest, bytes.into())
+        }
+        _ => Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", format!("{method} on an upload"))),
+    }
+}
+
+async fn receive(registry: &Registry, body: Body) -> Result<Bytes, Refusal> {
+    let limit = registry.inner.options.blob_limit;
+    let refuse = |e: axum::Error| Refusal(StatusCode::BAD_REQUEST, "SIZE_INVALID", format!("reading the blob: {e}"));
+    axum::body::to_bytes(body, limit).await.map_err(refuse)
+}
+
+fn finish_blob(registry: &Registry, name: &str, digest: &str, bytes: Bytes) -> Answer {
+    let got = Digest::of(&bytes);
+    if digest != got.to_string() {
+        return Err(Refusal(StatusCode::BAD_REQUEST, "DIGEST_INVALID", format!("want {digest}, got {got}")));
+    }
+    Ok(created_blob(name, &registry.store().put_blob(name, bytes)))
+}
+
+fn created_blob(name: &str, digest: &Digest) -> Response<Body> {
+    let location = format!("/v2/{name}/blobs/{digest}");
+    reply(StatusCode::CREATED, &[("location", &location), ("docker-content-digest", &digest.to_string())], "")
+}
+
+fn put_manifest(registry: &Registry, headers: &HeaderMap, name: &str, reference: &str, bytes: Bytes) -> Answer {
+    let invalid =
+        |code: &'static str, message: String| Err(Refusal(StatusCode::BAD_REQUEST, code, format!("{name}: {message}")));
+    let digest = Digest::of(&bytes);
+    if reference.contains(':') && reference != digest.to_string() {
+        return invalid("DIGEST_INVALID", format!("want {reference}, got {digest}"));
+    }
+    if !reference.contains(':') && Tag::parse(reference).is_err() {
+        return invalid("TAG_INVALID", format!("{reference} is not a tag"));
+    }
+    let Ok(manifest) = serde_json::from_slice::<Value>(&bytes) else {
+        return invalid("MANIFEST_INVALID", "the manifest is not JSON".to_owned());
+    };
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let declared = manifest.get("mediaType").and_then(Value::as_str).unwrap_or(content_type);
+    if content_type.is_empty() || declared != content_type {
+        return invalid("MANIFEST_INVALID", format!("Content-Type is {content_type:?}, mediaType is {declared:?}"));
+    }
+    let mut store = registry.store();
+    if let Some(missing) = store.missing_content(name, &manifest) {
+        return invalid("MANIFEST_BLOB_UNKNOWN", format!("{missing} was not pushed"));
+    }
+    store.put_manifest(name, reference, content_type, bytes);
+    let (location, digest) = (format!("/v2/{name}/manifests/{digest}"), digest.to_string());
+    let subject = manifest.pointer("/subject/digest").and_then(Value::as_str);
+    let mut headers = vec![("location", location.as_str()), ("docker-content-digest", &digest)];
+    headers.extend(subject.filter(|_| registry.inner.options.referrers).map(|subject| ("oci-subject", subject)));
+    Ok(reply(StatusCode::CREATED, &headers, ""))
+}
+
+/// One page of a sorted listing, and the address of the next.
+fn page<T>(
+    registry: &Registry,
+    path: &str,
+    query: &HashMap<String, String>,
+    entries: Vec<T>,
+    key: impl Fn(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let wanted = query.get("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+    let size = wanted.min(registry.inner.options.page_size);
+    let mut rest = entries.into_iter().filter(|entry| query.get("last").is_none_or(|last| key(entry) > *last));
+    let page: Vec<T> = rest.by_ref().take(size).collect();
+    let more = rest.next().is_some();
+    let filter = query.get("artifactType").map(|kind| format!("&artifactType={kind}")).unwrap_or_default();
+    let link =
+        page.last().filter(|_| more).map(|last| format!("<{path}?n={size}&last={}{filter}>; rel=\"next\"", key(last)));
+    (page, link)
+}
+
+fn listing(body: Value, media_type: &str, link: Option<String>, extra: &[(&str, &str)]) -> Response<Body> {
+    let mut headers = vec![("content-type", media_type)];
+    headers.extend(link.as_deref().map(|link| ("link", link)));
+    headers.extend(extra);
+    reply(StatusCode::OK, &headers, body.to_string())
+}
+
+fn reply(status: StatusCode, headers: &[(&str, &str)], body: impl Into<Body>) -> Response<Body> {
+    let mut builder = Response::builder().status(status);
+    for (name, value) in headers {
+        builder = builder.header(*name, *value);
+    }
+    builder.body(body.into()).unwrap_or_else(|_| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
