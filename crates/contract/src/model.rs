@@ -1,0 +1,316 @@
+//! The contract's members. A [`Contract`] exists only if it was parsed and passed every check of `validate.rs`.
+
+use std::num::NonZeroU32;
+
+use csign_envelope::PublicKey;
+use csign_oci::Repository;
+use serde::{Deserialize, Serialize, de};
+
+use crate::GOOGLE_ISSUER;
+
+/// What all parties agree on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contract {
+    /// Version of this format: 1.
+    pub version: u32,
+    /// A name for people.
+    pub name: String,
+    /// Which image.
+    pub image: Image,
+    /// How it is built.
+    pub build: Build,
+    /// Where it runs.
+    pub environment: Environment,
+    /// How many must sign.
+    #[serde(default)]
+    pub signatures: Signatures,
+    /// Who runs it.
+    pub operator: Operator,
+    /// What the machine must be.
+    pub platform: Platform,
+    /// What may be changed at launch.
+    #[serde(default)]
+    pub launch: Launch,
+    /// Where messages come from.
+    pub messages: Messages,
+    /// Who signs, and whose data it is.
+    #[serde(rename = "party")]
+    pub parties: Vec<Party>,
+}
+
+/// The image that the contract is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Repository without tag or digest.
+    pub repository: Repository,
+}
+
+/// How the image is built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// The recipe.
+    pub recipe: Recipe,
+}
+
+/// The ways to build that csign knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipe {
+    /// `x86_64-unknown-linux-musl`, linked by the pinned toolchain itself.
+    CargoMusl,
+    /// `x86_64-unknown-linux-gnu` with a static C library: depends on the distribution that builds.
+    CargoGnuStatic,
+}
+
+impl Recipe {
+    /// The name in the contract.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CargoMusl => "cargo-musl",
+            Self::CargoGnuStatic => "cargo-gnu-static",
+        }
+    }
+}
+
+/// Where the workload runs, and so whom it trusts to attest it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Environment {
+    /// Confidential Space on Google Cloud.
+    Google {},
+    /// The simulator on this machine. Commands refuse it unless `--allow-simulated` is given.
+    Simulated {
+        /// Issuer of the simulator's tokens.
+        issuer: String,
+        /// RFC 7638 thumbprints (sha256, base64url) of the keys that may sign its tokens.
+        issuer_keys: Vec<String>,
+    },
+}
+
+impl Environment {
+    /// The only issuer whose tokens count.
+    pub fn issuer(&self) -> &str {
+        match self {
+            Self::Google {} => GOOGLE_ISSUER,
+            Self::Simulated { issuer, .. } => issuer,
+        }
+    }
+
+    /// Is this the simulator?
+    pub const fn is_simulated(&self) -> bool {
+        matches!(self, Self::Simulated { .. })
+    }
+}
+
+/// How many parties must have signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signatures {
+    /// `"all"` (the default) or a number from 1.
+    #[serde(default)]
+    pub threshold: Threshold,
+}
+
+/// How many of a set of parties are enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threshold {
+    /// Every one of them.
+    #[default]
+    All,
+    /// This many different ones. Zero cannot be expressed.
+    AtLeast(NonZeroU32),
+}
+
+impl Threshold {
+    /// How many of `parties` must have signed.
+    pub fn required(self, parties: usize) -> usize {
+        match self {
+            Self::All => parties,
+            Self::AtLeast(count) => usize::try_from(count.get()).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+impl std::str::FromStr for Threshold {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            number => number.parse().map(Self::AtLeast).map_err(|_| "a threshold is \"all\" or a number from 1"),
+        }
+    }
+}
+
+impl Serialize for Threshold {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => serializer.serialize_str("all"),
+            Self::AtLeast(count) => serializer.serialize_u32(count.get()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Threshold {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Word(String),
+            Number(i64),
+        }
+        const WANT: &str = "a threshold is \"all\" or a number from 1";
+        match Either::deserialize(deserializer)? {
+            Either::Word(word) if word == "all" => Ok(Self::All),
+            Either::Number(number) => u32::try_from(number)
+                .ok()
+                .and_then(NonZeroU32::new)
+                .map(Self::AtLeast)
+                .ok_or_else(|| de::Error::custom(WANT)),
+            Either::Word(_) => Err(de::Error::custom(WANT)),
+        }
+    }
+}
+
+/// Who runs the machine; the token must say so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// Project in which the VM runs.
+    pub project_id: String,
+    /// Service account that the VM runs as.
+    pub service_account: String,
+}
+
+/// What the machine must be; the token must say so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Platform {
+    /// Accepted values of `hwmodel`.
+    pub hardware: Vec<String>,
+    /// The support attribute that the Confidential Space image must have.
+    #[serde(default)]
+    pub support: Support,
+}
+
+/// Support attributes of production images. Debug images have none and are never accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Support {
+    /// The newest image.
+    Latest,
+    /// Supported and monitored for vulnerabilities.
+    #[default]
+    Stable,
+    /// Out of support, still works.
+    Usable,
+}
+
+impl Support {
+    /// The text in the token.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Latest => "LATEST",
+            Self::Stable => "STABLE",
+            Self::Usable => "USABLE",
+        }
+    }
+}
+
+/// Launch policy: what the operator may change. It becomes labels of the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Who may read the workload's log.
+    #[serde(default)]
+    pub log_redirect: LogRedirect,
+}
+
+/// Values of the label `tee.launch_policy.log_redirect`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogRedirect {
+    /// On debug images only (which a contract refuses, so: nobody).
+    #[default]
+    DebugOnly,
+    /// The operator may.
+    Always,
+    /// Nobody may.
+    Never,
+}
+
+impl LogRedirect {
+    /// The label's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DebugOnly => "debugonly",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// Where messages come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Messages {
+    /// `projects/P/topics/T`: collaborators publish here.
+    pub topic: String,
+    /// `projects/P/subscriptions/S`: the workload pulls from here.
+    pub subscription: String,
+    /// May the workload print the words that it counts? Default: no.
+    #[serde(default)]
+    pub print_words: bool,
+}
+
+/// One who signs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// Lowercase letters, digits and `-`; unique.
+    pub name: String,
+    /// The key that this party signs with (PEM, `PUBLIC KEY`).
+    pub public_key: PublicKey,
+    /// What this party contributes, if it contributes data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collaborator: Option<Collaborator>,
+}
+
+/// A party that contributes data and releases a key to the workload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collaborator {
+    /// `projects/P/locations/L/keyRings/R/cryptoKeys/K`: encrypts this collaborator's data.
+    pub kms_key: String,
+    /// `//iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/providers/X`: where the workload's
+    /// token is exchanged, and the audience that the token names.
+    pub identity_provider: String,
+}
+
+impl Contract {
+    /// The party of this name, if it contributes data.
+    pub fn collaborator(&self, name: &str) -> Option<(&Party, &Collaborator)> {
+        let party = self.parties.iter().find(|party| party.name == name)?;
+        Some((party, party.collaborator.as_ref()?))
+    }
+
+    /// All parties that contribute data.
+    pub fn collaborators(&self) -> impl Iterator<Item = (&Party, &Collaborator)> {
+        self.parties.iter().filter_map(|party| Some((party, party.collaborator.as_ref()?)))
+    }
+
+    /// The launch policy as labels of the image (Confidential Space, "launch policies").
+    pub fn labels(&self) -> std::collections::BTreeMap<String, String> {
+        let overrides = if self.environment.is_simulated() { crate::SIMULATOR_VARIABLE } else { "" };
+        [
+            ("tee.launch_policy.allow_cmd_override", "false"),
+            ("tee.launch_policy.allow_env_override", overrides),
+            ("tee.launch_policy.log_redirect", self.launch.log_redirect.name()),
+        ]
+        .into_iter()
+        .map(|(label, value)| (label.to_owned(), value.to_owned()))
+        .collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! Checks that types cannot express. Each refusal names the member and says what to do.
+
+use std::collections::BTreeMap;
+
+use crate::{Contract, ContractError, Environment, SIMULATOR_SUFFIX, Threshold};
+
+fn invalid(at: impl Into<String>, problem: impl Into<String>) -> ContractError {
+    ContractError::Invalid { at: at.into(), problem: problem.into() }
+}
+
+/// Checks a parsed contract.
+///
+/// # Errors
+/// The first member that makes no sense.
+pub(crate) fn validate(contract: &Contract) -> Result<(), ContractError> {
+    if contract.version != 1 {
+        return Err(invalid(
+            "version",
+            format!("{} is unknown to this csign, which reads version 1", contract.version),
+        ));
+    }
+    label("name", &contract.name)?;
+    parties(contract)?;
+    environment(contract)?;
+    if contract.platform.hardware.is_empty() {
+        return Err(invalid(
+            "platform.hardware",
+            "is empty; name at least one hwmodel, for instance \"GCP_INTEL_TDX\"",
+        ));
+    }
+    for model in &contract.platform.hardware {
+        if !matches!(model.as_str(), "GCP_AMD_SEV" | "GCP_AMD_SEV_ES" | "GCP_INTEL_TDX") {
+            return Err(invalid(
+                "platform.hardware",
+                format!("{model:?} is no confidential hwmodel: GCP_INTEL_TDX, GCP_AMD_SEV or GCP_AMD_SEV_ES"),
+            ));
+        }
+    }
+    for (at, text) in [
+        ("operator.project_id", &contract.operator.project_id),
+        ("operator.service_account", &contract.operator.service_account),
+    ] {
+        if text.is_empty() || text.contains(char::is_whitespace) {
+            return Err(invalid(at, "is empty or has white space"));
+        }
+    }
+    resource("messages.topic", &contract.messages.topic, &["projects", "topics"])?;
+    resource("messages.subscription", &contract.messages.subscription, &["projects", "subscriptions"])
+}
+
+fn parties(contract: &Contract) -> Result<(), ContractError> {
+    let count = contract.parties.len();
+    if count == 0 {
+        return Err(invalid("party", "there is none; add a [[party]] for everyone who must sign"));
+    }
+    if let Threshold::AtLeast(_) = contract.signatures.threshold {
+        let required = contract.signatures.threshold.required(count);
+        if required > count {
+            return Err(invalid("signatures.threshold", format!("{required} is more than the {count} parties")));
+        }
+    }
+    let mut names = BTreeMap::new();
+    let mut keys = BTreeMap::new();
+    for (index, party) in contract.parties.iter().enumerate() {
+        let at = format!("party[{index}] ({})", party.name);
+        label(&at, &party.name)?;
+        if names.insert(&party.name, ()).is_some() {
+            return Err(invalid(at, "the name stands twice"));
+        }
+        if let Some(other) = keys.insert(party.public_key.id(), &party.name) {
+            return Err(invalid(
+                at,
+                format!("has the same public key as {other}; every party signs with a key of its own"),
+            ));
+        }
+        if let Some(collaborator) = &party.collaborator {
+            let at_key = format!("{at} kms_key");
+            resource(&at_key, &collaborator.kms_key, &["projects", "locations", "keyRings", "cryptoKeys"])?;
+            let at_provider = format!("{at} identity_provider");
+            let path = collaborator
+                .identity_provider
+                .strip_prefix("//iam.googleapis.com/")
+                .ok_or_else(|| invalid(&at_provider, "does not start with //iam.googleapis.com/"))?;
+            resource(&at_provider, path, &["projects", "locations", "workloadIdentityPools", "providers"])?;
+        }
+    }
+    let mut providers = BTreeMap::new();
+    for (party, collaborator) in contract.collaborators() {
+        if let Some(other) = providers.insert(&collaborator.identity_provider, &party.name) {
+            return Err(invalid(
+                format!("party {}", party.name),
+                format!("has the same identity_provider as {other}; a token for one would work at the other"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn environment(contract: &Contract) -> Result<(), ContractError> {
+    let on_simulator = contract.image.repository.host().ends_with(SIMULATOR_SUFFIX);
+    match &contract.environment {
+        Environment::Google {} if on_simulator => {
+            Err(invalid("image.repository", "is on the simulator, but environment.kind is \"google\""))
+        }
+        Environment::Google {} => Ok(()),
+        Environment::Simulated { issuer, issuer_keys } => {
+            let host = issuer.strip_prefix("http://").unwrap_or_default();
+            if !host.ends_with(SIMULATOR_SUFFIX) || host.contains(['/', ':', '@', '?', '#']) {
+                return Err(invalid("environment.issuer", format!("must be http://NAME{SIMULATOR_SUFFIX}")));
+            }
+            if issuer_keys.is_empty() {
+                return Err(invalid("environment.issuer_keys", "is empty; simulator up prints the thumbprint"));
+            }
+            if !on_simulator {
+                return Err(invalid(
+                    "image.repository",
+                    format!("must be on a host under {SIMULATOR_SUFFIX} when simulated"),
+                ));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Names go into tables, tags and additional authenticated data: no surprises in them.
+fn label(at: &str, text: &str) -> Result<(), ContractError> {
+    let fine = (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if fine { Ok(()) } else { Err(invalid(at, "a name has 1 to 63 lowercase letters, digits or '-'")) }
+}
+
+/// `projects/P/locations/L/…`: the given collections in this order, each with an id.
+fn resource(at: &str, text: &str, collections: &[&str]) -> Result<(), ContractError> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let id_ok = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:~+%".contains(&b));
+    let fine = parts.len() == collections.len() * 2
+        && parts.chunks(2).zip(collections).all(|(pair, want)| matches!(pair, [name, id] if name == want && id_ok(id)));
+    if fine {
+        return Ok(());
+    }
+    let want: Vec<String> = collections.iter().map(|name| format!("{name}/…")).collect();
+    Err(invalid(at, format!("{text:?} is not {}", want.join("/"))))
+}
