@@ -1,6 +1,6 @@
 # Lists the recipes.
 default:
-    @just --list --unsorted
+    @"{{just_executable()}}" --list --unsorted
 
 # Exactly what CI runs.
 ci:

@@ -1,0 +1,2 @@
+//! Compares `csign verify` with `cosign verify`.
+fn main() {}

@@ -1,0 +1,143 @@
+//! The rules of `deny.toml` that need no network, and what the workload may link, checked with cargo alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    process::Command,
+};
+
+use csign_tests::peer::repository;
+use toml::{Table, Value};
+
+const GNU: &str = "x86_64-unknown-linux-gnu";
+const MUSL: &str = "x86_64-unknown-linux-musl";
+
+/// Package name → licence expression, for everything that cargo would build.
+fn tree(arguments: &[&str]) -> BTreeMap<String, String> {
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["tree", "--locked", "--prefix", "none", "--no-dedupe", "--format", "{p}\t{l}"])
+        .args(arguments)
+        .current_dir(repository())
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
+    let packages = text.lines().filter_map(|line| {
+        let (package, license) = line.split_once('\t')?;
+        Some((package.split(' ').next()?.to_owned(), license.trim_end_matches(" (*)").to_owned()))
+    });
+    packages.collect()
+}
+
+fn everything() -> BTreeMap<String, String> {
+    tree(&["--workspace", "--edges", "normal,build,dev", "--target", GNU])
+}
+
+fn rules() -> Table {
+    let text = fs::read_to_string(repository().join("deny.toml")).expect("reading deny.toml");
+    text.parse().expect("deny.toml is TOML")
+}
+
+fn strings<'a>(values: &'a Value, key: &'a str) -> impl Iterator<Item = &'a str> {
+    values
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(move |value| value.as_str().or_else(|| value.get(key)?.as_str()))
+}
+
+/// Whether an SPDX expression can be fulfilled with the `allowed` licences alone.
+fn fulfilled(expression: &str, allowed: &BTreeSet<&str>) -> bool {
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ").replace(" WITH ", "~");
+    let words: Vec<_> = spaced.split_whitespace().map(|word| word.replace('~', " WITH ")).collect();
+    let mut words = words.iter().map(String::as_str).peekable();
+    let result = any(&mut words, allowed);
+    result && words.next().is_none()
+}
+
+fn any<'a, I: Iterator<Item = &'a str>>(words: &mut std::iter::Peekable<I>, allowed: &BTreeSet<&str>) -> bool {
+    let mut result = all(words, allowed);
+    while words.next_if_eq(&"OR").is_some() {
+        result |= all(words, allowed);
+    }
+    result
+}
+
+fn all<'a, I: Iterator<Item = &'a str>>(words: &mut std::iter::Peekable<I>, allowed: &BTreeSet<&str>) -> bool {
+    let mut result = one(words, allowed);
+    while words.next_if_eq(&"AND").is_some() {
+        result &= one(words, allowed);
+    }
+    result
+}
+
+fn one<'a, I: Iterator<Item = &'a str>>(words: &mut std::iter::Peekable<I>, allowed: &BTreeSet<&str>) -> bool {
+    match words.next() {
+        Some("(") => any(words, allowed) & (words.next() == Some(")")),
+        Some(license) => allowed.contains(license),
+        None => false,
+    }
+}
+
+#[test]
+fn licence_expressions_are_understood() {
+    let allowed = BTreeSet::from(["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]);
+    for good in
+        ["MIT", "GPL-3.0 OR MIT", "MIT/Apache-2.0", "(GPL-3.0 OR MIT) AND ISC", "Apache-2.0 WITH LLVM-exception"]
+    {
+        assert!(fulfilled(good, &allowed), "{good}");
+    }
+    for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR ISC) AND GPL-3.0", "MIT ISC", "Apache-2.0", "(MIT"] {
+        assert!(!fulfilled(bad, &allowed), "{bad}");
+    }
+}
+
+#[test]
+fn no_crate_is_banned() {
+    let rules = rules();
+    let packages = everything();
+    let banned: Vec<_> = strings(&rules["bans"]["deny"], "crate").filter(|name| packages.contains_key(*name)).collect();
+    assert!(banned.is_empty(), "deny.toml bans {banned:?}: `cargo tree --invert NAME` shows who brings it");
+}
+
+#[test]
+fn every_licence_is_allowed() {
+    let rules = rules();
+    let allowed = strings(&rules["licenses"]["allow"], "").collect();
+    let refused: Vec<_> = everything().into_iter().filter(|(_, license)| !fulfilled(license, &allowed)).collect();
+    assert!(refused.is_empty(), "not in deny.toml's licences: {refused:?}");
+}
+
+#[test]
+fn every_crate_comes_from_the_registry() {
+    let rules = rules();
+    let allowed: Vec<_> =
+        strings(&rules["sources"]["allow-registry"], "").map(|url| format!("registry+{url}")).collect();
+    let lock: Table = fs::read_to_string(repository().join("Cargo.lock")).unwrap().parse().expect("a lock file");
+    for package in lock["package"].as_array().expect("a list of packages") {
+        let source = package.get("source").and_then(Value::as_str);
+        assert!(
+            source.is_none_or(|source| allowed.iter().any(|a| a == source)),
+            "{} comes from {source:?}",
+            package["name"]
+        );
+    }
+}
+
+#[test]
+fn the_workload_links_no_command_line_parser_no_simulator_no_signing_code_and_no_c() {
+    let packages = tree(&["--package", "workload", "--edges", "normal,build", "--target", MUSL]);
+    assert!(packages.contains_key("csign-trust"), "the workload verifies with the trust crate");
+    for name in
+        ["clap", "simulator", "csign", "csign-keys", "scrypt", "crypto_secretbox", "cc", "cmake", "bindgen", "ring"]
+    {
+        assert!(!packages.contains_key(name), "the workload must not link {name}");
+    }
+    let c: Vec<_> =
+        packages.keys().filter(|name| name.ends_with("-sys") && !SYS_WITHOUT_C.contains(&name.as_str())).collect();
+    assert!(c.is_empty(), "{c:?} may build C: show that they do not, or leave them out");
+}
+
+/// `-sys` crates that only declare functions of the kernel or of the C library that Rust itself links.
+const SYS_WITHOUT_C: [&str; 1] = ["linux-raw-sys"];
