@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod dsse;
 pub mod key;
+pub mod sig_image;
 pub mod simple_signing;
 pub mod statement;
 
