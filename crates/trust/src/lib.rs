@@ -3,10 +3,13 @@
 //! No I/O, no clock, no environment: bytes, keys and `now` come in. `csign verify` and the workload's boot call the same
 //! functions, so what is printed and what is decided share one path.
 
+mod boot;
+pub mod exchange;
 mod image;
 pub mod report;
 mod roster;
 
+pub use boot::{Boot, BootCheck, BootReport};
 pub use image::{ImageCheck, ImageReport, Need, PartyRow, PartyStatus, Source, Stray, TokenSignature};
 pub use report::{Check, ExitStatus, Outcome, Refused, Verdict};
 pub use roster::{Roster, RosterError, Signer};
