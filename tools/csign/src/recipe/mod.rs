@@ -1,0 +1,176 @@
+//! The cargo recipe: from a source directory and a contract to an image whose digest anyone can reproduce.
+//!
+//! What may differ between two builds is either removed (environment, configuration files, paths) or recorded
+//! (toolchain, lock file). What cannot be removed is refused.
+
+mod config;
+mod elf;
+mod environment;
+mod error;
+mod rootfs;
+mod toolchain;
+mod workspace;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use csign_contract::Recipe;
+use csign_oci::{Digest, Layout};
+
+use environment::Host;
+pub use error::RecipeError;
+pub use toolchain::Toolchain;
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The workspace's root: `Cargo.toml`, `Cargo.lock`, `rust-toolchain.toml`.
+    pub source: PathBuf,
+    /// The package whose one binary becomes `/workload`.
+    pub package: String,
+    /// The contract's recipe.
+    pub recipe: Recipe,
+    /// Canonical bytes of the contract.
+    pub contract: Vec<u8>,
+    /// Labels of the image: the launch policy.
+    pub labels: BTreeMap<String, String>,
+    /// Where the layout goes; see [`Layout::create`].
+    pub output: PathBuf,
+    /// Where cargo builds; `<source>/target/image` if absent. A verifier's rebuild should name a fresh directory:
+    /// cargo trusts what it finds in this one.
+    pub target_dir: Option<PathBuf>,
+    /// May cargo and rustup use the network?
+    pub network: bool,
+    /// Number of parallel jobs; cargo's choice if absent.
+    pub jobs: Option<usize>,
+    /// Does the compiler's progress go to standard error?
+    pub progress: bool,
+    /// The caller's environment, of which little is passed on.
+    pub environment: BTreeMap<OsString, OsString>,
+}
+
+/// What came out, and everything that it depends on.
+#[derive(Clone, Debug)]
+pub struct BuildOutcome {
+    /// Directory of the OCI layout.
+    pub layout: PathBuf,
+    /// The image's digest, which is its manifest's.
+    pub image: Digest,
+    /// sha256 of `/workload`.
+    pub binary: Digest,
+    /// Size of `/workload` in bytes.
+    pub binary_size: u64,
+    /// sha256 of `Cargo.lock`.
+    pub lock_file: Digest,
+    /// sha256 of the contract that the image holds.
+    pub contract: Digest,
+    /// The recipe that was run.
+    pub recipe: Recipe,
+    /// The compiler that was used.
+    pub toolchain: Toolchain,
+    /// What a person should know; none of it stopped the build.
+    pub warnings: Vec<String>,
+}
+
+/// What a recipe tells cargo.
+struct Plan {
+    target: &'static str,
+    linker: &'static str,
+    flags: &'static [&'static str],
+}
+
+const fn plan(recipe: Recipe) -> Plan {
+    match recipe {
+        Recipe::CargoMusl => Plan {
+            target: "x86_64-unknown-linux-musl",
+            linker: "rust-lld",
+            flags: &["-Clinker=rust-lld", "-Clink-self-contained=yes", "-Ctarget-feature=+crt-static"],
+        },
+        Recipe::CargoGnuStatic => Plan {
+            target: "x86_64-unknown-linux-gnu",
+            linker: "cc",
+            flags: &["-Clinker=cc", "-Ctarget-feature=+crt-static"],
+        },
+    }
+}
+
+/// Builds the image. Nothing is written to standard output.
+///
+/// 1. The pinned toolchain is there and is the pinned one; its target is added if it is missing.
+/// 2. Configuration files that could change the output are refused or kept out of cargo's sight.
+/// 3. cargo builds with a scrubbed environment; every path of this machine is mapped to a fixed name.
+/// 4. The binary is static and names no path of this machine; the lock file is as it was.
+/// 5. The image is assembled and appears under its name complete.
+///
+/// # Errors
+/// [`RecipeError`] says what was missing or refused and what to do. Nothing is left at `output` then.
+pub fn build(request: &BuildRequest) -> Result<BuildOutcome, RecipeError> {
+    let plan = plan(request.recipe);
+    let source =
+        fs::canonicalize(&request.source).map_err(RecipeError::io("finding source directory", &request.source))?;
+    let target_dir = request.target_dir.clone().unwrap_or_else(|| source.join("target/image"));
+    fs::create_dir_all(&target_dir).map_err(RecipeError::io("creating directory", &target_dir))?;
+    let target_dir = fs::canonicalize(&target_dir).map_err(RecipeError::io("finding directory", &target_dir))?;
+    let lock_file = digest_of(&source.join("Cargo.lock"))?;
+
+    // 1.
+    let channel = toolchain::pinned_channel(&source)?;
+    let host = Host::new(&request.environment, &channel)?;
+    let toolchain = Toolchain::find(&host, &channel)?;
+    toolchain.provide_target(&host, plan.target, request.network)?;
+
+    // 2.
+    let mut warnings = config::check(&source, &host.cargo_home)?;
+    if toolchain.host != "x86_64-unknown-linux-gnu" {
+        warnings
+            .push(format!("builds on {} were never compared with builds on x86_64-unknown-linux-gnu", toolchain.host));
+    }
+    if request.recipe == Recipe::CargoGnuStatic {
+        warnings.push(format!(
+            "recipe {} links the C library of this distribution: only the same distribution reproduces the digest",
+            request.recipe.name()
+        ));
+    }
+
+    // 3.
+    let workspace = workspace::Workspace::load(&host, &source, &plan, request)?;
+    let paths = environment::Paths { source: &source, target_dir: &target_dir, toolchain: &toolchain, host: &host };
+    let executable = workspace::compile(&paths, &workspace, &plan, request)?;
+
+    // 4.
+    let binary = fs::read(&executable).map_err(RecipeError::io("reading", &executable))?;
+    elf::check_static(&binary).map_err(|why| RecipeError::NotStatic { path: executable.clone(), why })?;
+    if let Some(path) = paths.leaked_by(&binary) {
+        return Err(RecipeError::PathLeak { path });
+    }
+    if digest_of(&source.join("Cargo.lock"))? != lock_file {
+        return Err(RecipeError::LockChanged);
+    }
+
+    // 5.
+    let (binary_digest, binary_size) = (Digest::of(&binary), binary.len() as u64);
+    let image = rootfs::image(binary, &request.contract, request.labels.clone())?;
+    let builder = Layout::create(&request.output)?;
+    let descriptor = builder.add_image(&image)?;
+    let image = descriptor.digest;
+    builder.finish(vec![descriptor])?;
+    Ok(BuildOutcome {
+        layout: request.output.clone(),
+        image,
+        binary: binary_digest,
+        binary_size,
+        lock_file,
+        contract: Digest::of(&request.contract),
+        recipe: request.recipe,
+        toolchain,
+        warnings,
+    })
+}
+
+fn digest_of(path: &Path) -> Result<Digest, RecipeError> {
+    fs::read(path).map(Digest::of).map_err(RecipeError::io("reading", path))
+}
