@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     GcpClientOptions, KeysError, KmsKey, KmsKeyVersion,
     error::{ENCRYPTING, FETCHING_KEY, SIGNING},
-    google::{ATTEMPT_TIMEOUT, bounded, credentials_error, retry_policy, service_error},
+    google::{ATTEMPT_TIMEOUT, backoff_policy, bounded, credentials_error, retry_policy, service_error},
 };
 
 /// Most bytes that Cloud KMS encrypts at once, and most bytes of additional authenticated data.
@@ -35,6 +35,7 @@ impl KmsClient {
         let mut builder = KeyManagementService::builder()
             .with_credentials(options.credentials()?)
             .with_retry_policy(retry_policy())
+            .with_backoff_policy(backoff_policy())
             .with_attempt_timeout(ATTEMPT_TIMEOUT);
         if let Some(endpoint) = options.endpoint() {
             builder = builder.with_endpoint(endpoint);

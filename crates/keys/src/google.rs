@@ -6,7 +6,9 @@ use google_cloud_auth::credentials::{
     Builder as ApplicationDefault, CacheableResource, Credentials, CredentialsProvider, EntityTag,
 };
 use google_cloud_gax::{
+    backoff_policy::BackoffPolicy,
     error::{Error as GaxError, rpc::Code},
+    exponential_backoff::ExponentialBackoffBuilder,
     retry_policy::{Aip194Strict, RetryPolicy, RetryPolicyExt as _},
 };
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
@@ -20,14 +22,15 @@ pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// Which Google: the real one with application default credentials, or a simulator on this machine with a token of its
-/// own. Real credentials can never go to another address, and the simulator can never be another machine.
+/// Which Google: the real one, or a simulator on this machine with a token of its own. Application default credentials
+/// can never go to another address, and the simulator can never be another machine.
 #[derive(Debug)]
 pub struct GcpClientOptions(Mode);
 
 #[derive(Debug)]
 enum Mode {
     ApplicationDefault,
+    Token(Arc<Secret>),
     Simulator { endpoint: SocketAddr, token: Arc<Secret> },
 }
 
@@ -36,6 +39,11 @@ impl GcpClientOptions {
     /// application-default login` writes, or the metadata server).
     pub fn application_default() -> Self {
         Self(Mode::ApplicationDefault)
+    }
+
+    /// Google, with an access token that the caller has already.
+    pub fn access_token(token: Secret) -> Self {
+        Self(Mode::Token(Arc::new(token)))
     }
 
     /// A simulator that speaks plain http at `endpoint` and knows `token`.
@@ -51,7 +59,7 @@ impl GcpClientOptions {
 
     pub(crate) fn endpoint(&self) -> Option<String> {
         match &self.0 {
-            Mode::ApplicationDefault => None,
+            Mode::ApplicationDefault | Mode::Token(_) => None,
             Mode::Simulator { endpoint, .. } => Some(format!("http://{endpoint}")),
         }
     }
@@ -62,7 +70,7 @@ impl GcpClientOptions {
             Mode::ApplicationDefault => {
                 ApplicationDefault::default().with_scopes([SCOPE]).build().map_err(|error| credentials_error(&error))
             }
-            Mode::Simulator { token, .. } => Ok(Credentials::from(StaticToken(Arc::clone(token)))),
+            Mode::Token(token) | Mode::Simulator { token, .. } => Ok(Credentials::from(StaticToken(Arc::clone(token)))),
         }
     }
 }
@@ -74,7 +82,7 @@ impl GcpClientOptions {
 pub async fn google_access_token(options: &GcpClientOptions) -> Result<Secret, KeysError> {
     install_crypto_provider();
     match &options.0 {
-        Mode::Simulator { token, .. } => Secret::new(token.expose()),
+        Mode::Token(token) | Mode::Simulator { token, .. } => Secret::new(token.expose()),
         Mode::ApplicationDefault => {
             let credentials = ApplicationDefault::default()
                 .with_scopes([SCOPE])
@@ -99,6 +107,11 @@ pub fn install_crypto_provider() {
 /// Retries what may be retried, never longer than [`TIME_LIMIT`].
 pub(crate) fn retry_policy() -> impl RetryPolicy {
     Aip194Strict.continue_on_too_many_requests().with_attempt_limit(5).with_time_limit(TIME_LIMIT)
+}
+
+/// Waits from a quarter of a second on: a person waits for the answer.
+pub(crate) fn backoff_policy() -> impl BackoffPolicy {
+    ExponentialBackoffBuilder::new().with_initial_delay(Duration::from_millis(250)).clamp()
 }
 
 /// Waits for `operation` at most [`TIME_LIMIT`]: the retry policy does not cover the time that credentials take.

@@ -5,7 +5,7 @@ use google_cloud_pubsub::{client, error::PublishError, model::Message};
 use crate::{
     GcpClientOptions, KeysError, ServiceFault,
     error::PUBLISHING,
-    google::{bounded, credentials_error, retry_policy, service_error},
+    google::{backoff_policy, bounded, credentials_error, retry_policy, service_error},
 };
 
 /// Publishes to one topic.
@@ -26,7 +26,8 @@ impl Publisher {
         }
         let mut builder = client::Publisher::builder(topic)
             .with_credentials(options.credentials()?)
-            .with_retry_policy(retry_policy());
+            .with_retry_policy(retry_policy())
+            .with_backoff_policy(backoff_policy());
         if let Some(endpoint) = options.endpoint() {
             builder = builder.with_endpoint(endpoint);
         }
