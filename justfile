@@ -37,6 +37,7 @@ clippy:
 deny:
     cargo deny check
 
-# Fuzzes one parser for a minute; without a name, builds all targets (needs nightly and cargo-fuzz).
+# Builds all fuzz targets (needs nightly and cargo-fuzz); `just fuzz TARGET 60` runs one for a minute.
 fuzz TARGET="" SECONDS="60":
+    cargo test --quiet -p csign-tests --test parsers -- --ignored
     {{ if TARGET == "" { "cargo +nightly fuzz build" } else { "cargo +nightly fuzz run " + TARGET + " -- -max_total_time=" + SECONDS } }}

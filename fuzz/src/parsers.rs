@@ -1,0 +1,213 @@
+//! One function per parser of bytes that somebody else wrote. Each says whether the bytes were accepted and panics when
+//! the parser broke a promise, besides the one never to panic itself.
+
+use std::sync::LazyLock;
+
+use csign_attestation::{Claims, Discovery, Expected, Jwks, TokenError};
+use csign_contract::Contract;
+use csign_envelope::{
+    PublicKey,
+    bundle::Bundle,
+    dsse::Envelope,
+    sig_image::{SigImage, layer_signature},
+    simple_signing::Payload,
+    statement::{SIGN_PREDICATE, Statement},
+};
+use csign_keys::cosign_pem::SealedKey;
+use csign_oci::{Access, Digest, ImageConfig, Index, LayerBuilder, LayerLimits, Manifest, Reference, json, read_layer};
+use csign_trust::exchange::{Approval, Request};
+
+use crate::seeds;
+
+/// A parser under test.
+pub struct Parser {
+    /// The fuzz target's name.
+    pub name: &'static str,
+    /// Were the bytes accepted?
+    pub accepts: fn(&[u8]) -> bool,
+    /// Bytes that are.
+    pub seed: fn() -> Vec<u8>,
+}
+
+/// All parsers, in the order of the list above.
+pub const PARSERS: &[Parser] = &[
+    Parser { name: "digest", accepts: digest, seed: || seeds::DIGEST.into() },
+    Parser { name: "reference", accepts: reference, seed: || seeds::REFERENCE.into() },
+    Parser { name: "manifest", accepts: manifest, seed: || seeds::MANIFEST.into() },
+    Parser { name: "image_config", accepts: image_config, seed: || seeds::IMAGE_CONFIG.into() },
+    Parser { name: "layer", accepts: layer, seed: || layer_seed() },
+    Parser { name: "public_key", accepts: public_key, seed: || seeds::PUBLIC_KEY.into() },
+    Parser { name: "simple_signing", accepts: simple_signing, seed: || seeds::SIMPLE_SIGNING.into() },
+    Parser { name: "sig_image", accepts: sig_image, seed: || seeds::MANIFEST.into() },
+    Parser { name: "dsse", accepts: dsse, seed: || seeds::DSSE.into() },
+    Parser { name: "bundle", accepts: bundle, seed: || seeds::BUNDLE.into() },
+    Parser { name: "statement", accepts: statement, seed: || seeds::STATEMENT.into() },
+    Parser { name: "contract_toml", accepts: contract_toml, seed: || seeds::CONTRACT.into() },
+    Parser { name: "contract_json", accepts: contract_json, seed: || contract().canonical() },
+    Parser { name: "message_attributes", accepts: message_attributes, seed: || seeds::MESSAGE_ATTRIBUTES.into() },
+    Parser { name: "jwks", accepts: jwks, seed: || seeds::JWKS.into() },
+    Parser { name: "token", accepts: token, seed: || seeds::TOKEN.into() },
+    Parser { name: "claims", accepts: claims, seed: || seeds::CLAIMS.into() },
+    Parser { name: "discovery", accepts: discovery, seed: || seeds::DISCOVERY.into() },
+    Parser { name: "key_file", accepts: key_file, seed: || seeds::KEY_FILE.into() },
+    Parser { name: "request", accepts: request, seed: || seeds::REQUEST.into() },
+    Parser { name: "approval", accepts: approval, seed: || seeds::APPROVAL.into() },
+];
+
+static CONTRACT: LazyLock<Contract> =
+    LazyLock::new(|| Contract::from_toml(seeds::CONTRACT).expect("the seed is a contract"));
+static KEY: LazyLock<PublicKey> =
+    LazyLock::new(|| PublicKey::from_pem(seeds::PUBLIC_KEY).expect("the seed is a public key"));
+static KEY_SET: LazyLock<Jwks> = LazyLock::new(|| Jwks::parse(seeds::JWKS.as_bytes()).expect("the seed is a key set"));
+
+fn contract() -> &'static Contract {
+    &CONTRACT
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn digest(bytes: &[u8]) -> bool {
+    let parsed = Digest::parse(text(bytes));
+    parsed.inspect(|digest| assert_eq!(digest.to_string().as_bytes(), bytes, "one digest, two spellings")).is_ok()
+}
+
+fn reference(bytes: &[u8]) -> bool {
+    let parsed = Reference::parse(text(bytes));
+    let Ok(reference) = parsed else { return false };
+    let written = reference.to_string();
+    assert_eq!(Reference::parse(&written).expect("what is written parses").to_string(), written);
+    true
+}
+
+fn manifest(bytes: &[u8]) -> bool {
+    let index = json::from_slice::<Index>(bytes).is_ok();
+    let Ok(manifest) = json::from_slice::<Manifest>(bytes) else { return index };
+    let written = manifest.to_bytes().expect("what was parsed can be written");
+    let again: Manifest = json::from_slice(&written).expect("what is written parses");
+    assert_eq!(again.to_bytes().expect("what was parsed can be written"), written);
+    true
+}
+
+fn image_config(bytes: &[u8]) -> bool {
+    ImageConfig::parse(bytes).is_ok()
+}
+
+fn layer(bytes: &[u8]) -> bool {
+    let limits = LayerLimits { unpacked: 1 << 20, entries: 64 };
+    let Ok(layer) = read_layer(bytes, &limits) else { return false };
+    assert!(layer.entries.len() <= 64, "too many entries");
+    for entry in &layer.entries {
+        assert!(!entry.path.starts_with('/') && entry.path.split('/').all(|part| part != ".."), "{:?}", entry.path);
+    }
+    true
+}
+
+fn layer_seed() -> Vec<u8> {
+    let mut layer = LayerBuilder::new();
+    layer.file("etc/message", Access { mode: 0o644, uid: 0, gid: 0 }, *b"hello").expect("a plain path");
+    layer.build().expect("a small layer").bytes
+}
+
+fn public_key(bytes: &[u8]) -> bool {
+    let der = PublicKey::from_der(bytes);
+    let pem = PublicKey::from_pem(text(bytes));
+    for key in [&der, &pem].into_iter().flatten() {
+        assert_eq!(PublicKey::from_pem(&key.pem()).expect("what is written parses").id(), key.id());
+    }
+    der.is_ok() || pem.is_ok()
+}
+
+fn simple_signing(bytes: &[u8]) -> bool {
+    Payload::parse(bytes).is_ok()
+}
+
+fn sig_image(bytes: &[u8]) -> bool {
+    let Ok(image) = SigImage::parse(bytes) else { return false };
+    for layer in image.layers() {
+        if let Some(signature) = layer_signature(layer) {
+            assert!(!KEY.verify(b"never signed", &signature), "a forged signature");
+        }
+    }
+    let written = image.encode().expect("what was parsed can be written").manifest;
+    let again = SigImage::parse(&written).expect("what is written parses");
+    assert_eq!(again.layers().len(), image.layers().len(), "a signature was lost");
+    true
+}
+
+fn dsse(bytes: &[u8]) -> bool {
+    let parsed = Envelope::parse(bytes);
+    parsed.inspect(|envelope| assert!(envelope.verify(&KEY).is_err(), "a forged envelope")).is_ok()
+}
+
+fn bundle(bytes: &[u8]) -> bool {
+    let parsed = Bundle::parse(bytes);
+    parsed.inspect(|bundle| assert!(bundle.dsse_envelope.verify(&KEY).is_err(), "a forged bundle")).is_ok()
+}
+
+fn statement(bytes: &[u8]) -> bool {
+    let digest = Digest::parse(seeds::DIGEST).expect("the seed is a digest");
+    Statement::parse_about(bytes, SIGN_PREDICATE, &digest).is_ok()
+}
+
+fn contract_toml(bytes: &[u8]) -> bool {
+    let Ok(contract) = Contract::from_toml(text(bytes)) else { return false };
+    let again = Contract::from_canonical(&contract.canonical()).expect("the canonical form is a contract");
+    assert_eq!(again.digest(), contract.digest());
+    true
+}
+
+fn contract_json(bytes: &[u8]) -> bool {
+    let parsed = Contract::from_canonical(bytes);
+    parsed.inspect(|contract| assert_eq!(contract.canonical(), bytes, "one contract, two digests")).is_ok()
+}
+
+fn message_attributes(bytes: &[u8]) -> bool {
+    let attributes = text(bytes).lines().filter_map(|line| line.split_once('='));
+    let Ok(admitted) = contract().admit(attributes) else { return false };
+    assert_eq!(admitted.party.name, "one");
+    assert!(!admitted.message.is_empty() && admitted.message.len() <= 128);
+    true
+}
+
+fn jwks(bytes: &[u8]) -> bool {
+    Jwks::parse(bytes).is_ok()
+}
+
+/// Nobody has the key, so the furthest that any token can come is its signature.
+fn token(bytes: &[u8]) -> bool {
+    let expected =
+        Expected { issuer: "https://issuer.example", audience: "audience", nonce: None, now: 1500, leeway: 0 };
+    match csign_attestation::verify(text(bytes), &KEY_SET, &expected) {
+        Ok(claims) => panic!("a forged token: {claims:?}"),
+        Err(error) => matches!(error, TokenError::Signature),
+    }
+}
+
+fn claims(bytes: &[u8]) -> bool {
+    Claims::parse_without_verification(bytes).is_ok()
+}
+
+fn discovery(bytes: &[u8]) -> bool {
+    Discovery::parse(bytes, "https://issuer.example").is_ok()
+}
+
+fn key_file(bytes: &[u8]) -> bool {
+    SealedKey::parse(text(bytes)).is_ok()
+}
+
+fn request(bytes: &[u8]) -> bool {
+    let Ok(request) = Request::parse(bytes) else { return false };
+    assert!(request.check(contract()).is_err(), "the seed's digest is of another contract");
+    Request::parse(request.to_text().expect("what was parsed can be written").as_bytes())
+        .expect("what is written parses");
+    true
+}
+
+fn approval(bytes: &[u8]) -> bool {
+    let Ok(approval) = Approval::parse(bytes) else { return false };
+    let image = approval.repository.at(approval.digest);
+    assert!(approval.check(contract(), &image).is_err(), "a forged approval");
+    true
+}

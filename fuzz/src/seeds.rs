@@ -1,0 +1,127 @@
+//! Small inputs that the parsers accept: where fuzzing starts, and what the smoke test mutates.
+
+/// A public key whose private half was thrown away.
+pub(crate) const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEDAZanmh4W4uJLCiG/x1+b3EEFTcU
+3x+ky+p9/LflkkIu0IAN0nCfsz9gFCtG2lNUcV9e+eMl24ha0XjPmmmwnw==
+-----END PUBLIC KEY-----
+";
+
+/// cosign's key file; nothing is in it.
+pub(crate) const KEY_FILE: &str = "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----
+eyJrZGYiOnsibmFtZSI6InNjcnlwdCIsInBhcmFtcyI6eyJOIjo2NTUzNiwiciI6
+OCwicCI6MX0sInNhbHQiOiJjM056YzNOemMzTnpjM056YzNOemMzTnpjM056YzNO
+emMzTnpjM056YzNNPSJ9LCJjaXBoZXIiOnsibmFtZSI6Im5hY2wvc2VjcmV0Ym94
+Iiwibm9uY2UiOiJibTV1Ym01dWJtNXVibTV1Ym01dWJtNXVibTV1Ym01dSJ9LCJj
+aXBoZXJ0ZXh0IjoiWTJOalkyTmpZMk5qWTJOalkyTmpZMk5qWTJOalkyTmpZMk5q
+WTJOalkyTmpZMk5qWTJOalkyTmpZMk5qWTJOalkyTmpZMk5qWTJOalkyTmpZMk5q
+WTJOalkyTmpZMk5qWTJOalkyTmpZMk5qWTJOalkyTmpZMk5qWTJOalkyTmpZMk5q
+WTJOalkyTmpZMk5qWTJOalkyTmpZMk5qWTJOalkyTmpZMk5qWTJOalkyTmpZMk5q
+WTJOalkyTmpZMk5qWTJOalkyTmoifQ==
+-----END ENCRYPTED SIGSTORE PRIVATE KEY-----
+";
+
+/// The digest in the seeds below.
+pub(crate) const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+pub(crate) const REFERENCE: &str =
+    "127.0.0.1:5000/a/b-c:latest@sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+pub(crate) const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+"config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,
+"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
+"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","size":2,
+"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+"annotations":{"dev.cosignproject.cosign/signature":"MEUCIQ=="}}],"annotations":{"a":"b"}}"#;
+
+pub(crate) const IMAGE_CONFIG: &str = r#"{"architecture":"amd64","created":"0001-01-01T00:00:00Z",
+"history":[{"created":"0001-01-01T00:00:00Z"}],"os":"linux","config":{"Labels":{"a":"b"},"Env":["A=b"]},
+"rootfs":{"type":"layers","diff_ids":["sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"]}}"#;
+
+pub(crate) const SIMPLE_SIGNING: &str = r#"{"critical":{"identity":{"docker-reference":"registry.example/app"},
+"image":{"docker-manifest-digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
+"type":"cosign container image signature"},"optional":{"a":"b"}}"#;
+
+pub(crate) const DSSE: &str = r#"{"payloadType":"application/vnd.in-toto+json","payload":"e30=",
+"signatures":[{"keyid":"","sig":"MAYCAQECAQE="}]}"#;
+
+pub(crate) const BUNDLE: &str = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json",
+"verificationMaterial":{"publicKey":{"hint":"RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o="}},
+"dsseEnvelope":{"payloadType":"application/vnd.in-toto+json","payload":"e30=","signatures":[{"sig":"MAYCAQECAQE="}]}}"#;
+
+pub(crate) const STATEMENT: &str = r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{
+"sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"annotations":{}}],
+"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{}}"#;
+
+pub(crate) const CONTRACT: &str = r#"version = 1
+name = "word-count"
+[image]
+repository = "registry.simulator.localhost/demo/workload"
+[build]
+recipe = "cargo-musl"
+[environment]
+kind = "simulated"
+issuer = "http://attestation.simulator.localhost"
+issuer_keys = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
+[signatures]
+threshold = 1
+[operator]
+project_id = "operator"
+service_account = "runner@operator.iam.gserviceaccount.com"
+[platform]
+hardware = ["GCP_INTEL_TDX"]
+support = "STABLE"
+[launch]
+log_redirect = "debugonly"
+[messages]
+topic = "projects/operator/topics/words"
+subscription = "projects/operator/subscriptions/words"
+print_words = false
+[[party]]
+name = "one"
+public_key = """
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEDAZanmh4W4uJLCiG/x1+b3EEFTcU
+3x+ky+p9/LflkkIu0IAN0nCfsz9gFCtG2lNUcV9e+eMl24ha0XjPmmmwnw==
+-----END PUBLIC KEY-----
+"""
+[party.collaborator]
+kms_key = "projects/one/locations/global/keyRings/ring/cryptoKeys/key"
+identity_provider = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/provider"
+"#;
+
+/// One attribute a line.
+pub(crate) const MESSAGE_ATTRIBUTES: &str = "version=1\ncollaborator=one\nmessage=m-1\nother=x";
+
+/// The modulus is a number that nobody made of two primes.
+pub(crate) const JWKS: &str = r#"{"keys":[{"kty":"RSA","kid":"k","alg":"RS256","use":"sig","e":"AQAB",
+"n":"8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8fHx8Q"}]}"#;
+
+/// Under the key above, signed by nobody.
+pub(crate) const TOKEN: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwiYXVkIjoiYXVkaWVuY2UiLCJleHAiOjIwMDAsImlhdCI6MTAwMCwibmJmIjoxMDAwfQ.EREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREREQ";
+
+pub(crate) const CLAIMS: &str = r#"{"iss":"https://issuer.example","aud":"audience","sub":"instance","iat":1000,"nbf":1000,
+"exp":2000,"eat_nonce":["0123456789"],"swname":"CONFIDENTIAL_SPACE","swversion":["250800"],"hwmodel":"GCP_INTEL_TDX",
+"secboot":true,"dbgstat":"disabled-since-boot","google_service_accounts":["a@b"],"submods":{
+"confidential_space":{"support_attributes":["STABLE"]},"container":{"image_reference":"registry.example/app:latest",
+"image_digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","restart_policy":"Never",
+"args":["a"],"env":{"A":"b"},"env_override":{"A":"b"},"cmd_override":["a"],"image_signatures":[{"signature":"MEUCIQ==",
+"key_id":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","signature_algorithm":"ECDSA_P256_SHA256"}]},
+"gce":{"project_id":"p","project_number":"1","zone":"z","instance_name":"i","instance_id":"2"}}}"#;
+
+pub(crate) const DISCOVERY: &str = r#"{"issuer":"https://issuer.example","jwks_uri":"https://issuer.example/keys"}"#;
+
+pub(crate) const REQUEST: &str = r#"{"kind":"csign-request","version":1,"repository":"registry.example/app",
+"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+"contract":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+"source":{"recipe":"cargo-musl","revision":"abc"},"signatures":[{"party":"one","payload":"{}",
+"keyId":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}]}"#;
+
+pub(crate) const APPROVAL: &str = r#"{"kind":"csign-approval","version":1,"party":"one",
+"keyId":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","repository":"registry.example/app",
+"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+"contract":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","payload":"{}",
+"signature":"MAYCAQECAQE=","bundle":{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json",
+"verificationMaterial":{"publicKey":{"hint":"x"}},"dsseEnvelope":{"payloadType":"application/vnd.in-toto+json",
+"payload":"e30=","signatures":[{"sig":"MAYCAQECAQE="}]}},"reproduced":{"payloadType":"application/vnd.in-toto+json",
+"payload":"e30=","signatures":[{"sig":"MAYCAQECAQE="}]}}"#;
