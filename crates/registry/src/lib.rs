@@ -1,1 +1,26 @@
-//! stub
+//! OCI distribution client: pull, push, listings, credentials, and an attach that loses no signature.
+//!
+//! It fails closed: what could not be read is an error, never "there is none". It decides nothing about trust, so every
+//! [`Error`] means "could not check", not "untrusted". It reads no environment variable.
+
+mod auth;
+mod blob;
+mod challenge;
+mod client;
+pub mod credentials;
+mod error;
+pub mod evidence;
+mod host;
+mod layout;
+mod listing;
+mod manifest;
+mod request;
+mod retry;
+mod transport;
+
+pub use blob::{Content, Progress};
+pub use client::{Client, ClientBuilder, Limits};
+pub use credentials::{CredentialSource, Credentials, Secret};
+pub use error::{Error, Result};
+pub use manifest::{FetchedManifest, PushedManifest, TagOrDigest};
+pub use retry::RetryPolicy;

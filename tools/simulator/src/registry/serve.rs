@@ -83,7 +83,10 @@ async fn process(registry: &Registry, request: Request) -> Answer {
     if route == Route::Token {
         return token(registry, &method, &headers, &uri, body).await;
     }
-    authorize(registry, &method, &headers, &route)?;
+    if let Some(challenge) = challenge(registry, &method, &headers, &route) {
+        let document = json!({"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}).to_string();
+        return Ok(reply(StatusCode::UNAUTHORIZED, &[("www-authenticate", &challenge)], document));
+    }
     let reading = method == Method::GET || method == Method::HEAD;
     match route {
         Route::Base if reading => Ok(reply(StatusCode::OK, &[], "{}")),
@@ -139,17 +142,16 @@ async fn process(registry: &Registry, request: Request) -> Answer {
     }
 }
 
-fn authorize(registry: &Registry, method: &Method, headers: &HeaderMap, route: &Route<'_>) -> Result<(), Refusal> {
-    let Some(auth) = &registry.inner.options.auth else { return Ok(()) };
+/// The `WWW-Authenticate` header for a request that lacks the right to be processed.
+fn challenge(registry: &Registry, method: &Method, headers: &HeaderMap, route: &Route<'_>) -> Option<String> {
+    let auth = registry.inner.options.auth.as_ref()?;
     let action = match *method {
         Method::GET | Method::HEAD => "pull",
         Method::DELETE => "delete",
         _ => "push",
     };
-    if lock(&registry.inner.tokens).allows(auth, headers, route.name(), action) {
-        return Ok(());
-    }
-    Err(Refusal(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", auth.challenge(headers, route.name(), action)))
+    let allowed = lock(&registry.inner.tokens).allows(auth, headers, route.name(), action);
+    (!allowed).then(|| auth.challenge(headers, route.name(), action))
 }
 
 async fn token(registry: &Registry, method: &Method, headers: &HeaderMap, uri: &Uri, body: Body) -> Answer {

@@ -1,0 +1,161 @@
+//! The client: how it is built, and the limits on what it accepts.
+
+use std::{net::SocketAddr, sync::Arc, sync::OnceLock, time::Duration};
+
+use crate::{
+    auth::Auth,
+    credentials::CredentialSource,
+    error::{Error, Result},
+    retry::RetryPolicy,
+    transport::{Transport, parse_authorities},
+};
+
+/// Bounds on what a registry may make csign read or keep.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Largest manifest, index or page of a listing, in bytes: a hostile one would fill the memory.
+    pub manifest: u64,
+    /// Largest blob that is read into memory, in bytes. Larger ones only go to files.
+    pub blob: u64,
+    /// Most pages of one listing: a hostile registry could send pages for ever.
+    pub pages: usize,
+    /// Most entries of one listing, over all its pages.
+    pub entries: usize,
+    /// Most redirects followed for one blob.
+    pub redirects: usize,
+    /// Longest time for one request that is not a blob: a server could send one byte now and then.
+    pub answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest: 4 << 20,
+            blob: 32 << 20,
+            pages: 100,
+            entries: 10_000,
+            redirects: 5,
+            answer: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A client for any number of registries. Clones share connections and tokens.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) transport: Transport,
+    pub(crate) auth: Auth,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) limits: Limits,
+}
+
+/// Builds a [`Client`].
+pub struct ClientBuilder {
+    simulator: Option<SocketAddr>,
+    authorities: Option<Vec<u8>>,
+    https_proxy: Option<String>,
+    credentials: Option<Arc<dyn CredentialSource>>,
+    retry: RetryPolicy,
+    limits: Limits,
+    connect_timeout: Duration,
+    read_timeout: Duration,
+}
+
+impl Client {
+    /// A builder with the default limits, without credentials.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder {
+            simulator: None,
+            authorities: None,
+            https_proxy: None,
+            credentials: None,
+            retry: RetryPolicy::default(),
+            limits: Limits::default(),
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// The limits that this client keeps.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+}
+
+impl ClientBuilder {
+    /// Connects names under `.simulator.localhost` to `address`, whatever port their service has. It moves packets,
+    /// never trust.
+    #[must_use]
+    pub fn simulator(mut self, address: SocketAddr) -> Self {
+        self.simulator = Some(address);
+        self
+    }
+
+    /// Trusts these certificate authorities (PEM) instead of the built-in ones.
+    #[must_use]
+    pub fn authorities(mut self, pem: Vec<u8>) -> Self {
+        self.authorities = Some(pem);
+        self
+    }
+
+    /// Sends https requests through this proxy. Plain http on the loopback interface never uses one.
+    #[must_use]
+    pub fn https_proxy(mut self, url: impl Into<String>) -> Self {
+        self.https_proxy = Some(url.into());
+        self
+    }
+
+    /// Asks `source` for credentials when a registry answers 401.
+    #[must_use]
+    pub fn credentials(mut self, source: Arc<dyn CredentialSource>) -> Self {
+        self.credentials = Some(source);
+        self
+    }
+
+    /// How faults that pass are tried again.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// What is accepted at most.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The longest time to wait for a connection, and for the next byte of an answer.
+    #[must_use]
+    pub fn timeouts(mut self, connect: Duration, read: Duration) -> Self {
+        (self.connect_timeout, self.read_timeout) = (connect, read);
+        self
+    }
+
+    /// The client. Nothing is connected or set up before the first request.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a simulator address that is not on the loopback interface, or a malformed CA file.
+    pub fn build(self) -> Result<Client> {
+        if let Some(address) = self.simulator.filter(|address| !address.ip().is_loopback()) {
+            return Err(Error::Setup(format!("the simulator's address {address} is not on the loopback interface")));
+        }
+        let transport = Transport {
+            simulator: self.simulator,
+            authorities: self.authorities.map(|pem| parse_authorities(&pem)).transpose()?,
+            https_proxy: self.https_proxy,
+            user_agent: format!("csign/{}", env!("CARGO_PKG_VERSION")),
+            connect_timeout: self.connect_timeout,
+            read_timeout: self.read_timeout,
+            plain: OnceLock::new(),
+            tls: OnceLock::new(),
+        };
+        let auth = Auth::new(self.credentials);
+        Ok(Client { inner: Arc::new(Inner { transport, auth, retry: self.retry, limits: self.limits }) })
+    }
+}

@@ -1,0 +1,7 @@
+//! The client against the simulator's registry, over real connections.
+
+mod auth;
+mod layout;
+mod read;
+mod support;
+mod write;
