@@ -1,0 +1,210 @@
+//! One launch, from the operator's metadata to a running program.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use csign_oci::image::{ContainerConfig, ImageConfig};
+
+use super::{
+    LaunchRequest, Running,
+    discover::discover,
+    policy::Policy,
+    process::{Output, Program, Stream},
+    pull::Puller,
+    root::{User, confine},
+    teeserver::TeeServer,
+    unpack::{directory, unpack},
+};
+use crate::{
+    Error, Result,
+    attestation::{Container, Issuer},
+    audit::{Audit, Decision},
+    simulator::WorkDir,
+};
+
+/// Where the launcher puts the default token and the socket, inside the container.
+const LAUNCHER_DIRECTORY: &str = "run/container_launcher";
+
+/// What the launcher works with.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) registry: SocketAddr,
+    pub(crate) issuer: Issuer,
+    pub(crate) audit: Audit,
+    pub(crate) work_dir: Arc<WorkDir>,
+    pub(crate) root_helper: Option<PathBuf>,
+}
+
+/// Starts containers the way that a Confidential Space VM does; clones share their directory.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    setting: Setting,
+    puller: Puller,
+    launches: Arc<AtomicU64>,
+}
+
+impl Launcher {
+    pub(crate) fn new(setting: Setting) -> Self {
+        Self { puller: Puller::new(setting.registry), setting, launches: Arc::default() }
+    }
+
+    /// Launches a container, in this order: 1. pull; 2. launch policy; 3. signatures; 4. unpack; 5. token service;
+    /// 6. program. The program's environment is the image's, changed only as the image allows.
+    ///
+    /// # Errors
+    /// The image cannot be pulled, its policy refuses the request, a layer must not be unpacked, or its program cannot
+    /// be started. Nothing runs then.
+    pub async fn launch(&self, request: LaunchRequest) -> Result<Running> {
+        let (instance, image) = (request.vm.instance.clone(), request.image.to_string());
+        let decision = Decision { service: "launcher", method: "launch", principal: &instance, resource: &image };
+        let outcome = self.start(request).await;
+        match &outcome {
+            Ok(_) => self.setting.audit.allow(decision, "the image's launch policy"),
+            Err(error) => self.setting.audit.deny(decision, error.to_string()),
+        }
+        outcome
+    }
+
+    async fn start(&self, request: LaunchRequest) -> Result<Running> {
+        let output = Arc::new(Output::default());
+        let pull_error = |reason: String| Error::Pull { reference: request.image.to_string(), reason };
+        // 1.
+        let pulled = self.puller.image(&request.image).await?;
+        let config = ImageConfig::parse(&pulled.config).map_err(|e| pull_error(e.to_string()))?;
+        // 2.
+        Policy::parse(&config.config.labels)?.admit(&request)?;
+        // 3.
+        let found = discover(&self.puller, &request.signed_image_repos, &request.image.digest).await;
+        let found = found.map_err(pull_error)?;
+        for note in &found.notes {
+            output.push(Stream::Launcher, note.clone());
+        }
+        // 4.
+        let root = self.fresh_root()?;
+        let (layers, diff_ids, unpacked) = (pulled.layers, config.rootfs.diff_ids.clone(), root.clone());
+        tokio::task::spawn_blocking(move || unpack(&unpacked, &layers, &diff_ids))
+            .await
+            .map_err(|e| Error::Resource(format!("unpacking the image: {e}")))??;
+        let place = directory(&root, LAUNCHER_DIRECTORY).map_err(|reason| {
+            let entry = LAUNCHER_DIRECTORY.to_owned();
+            Error::Layer { layer: request.image.digest.to_string(), entry, reason }
+        })?;
+        let user = user_of(&config.config.user, &root)?;
+        // 5.
+        let args = arguments(&config.config, request.cmd.as_deref())?;
+        let env = environment(&config.config, &request.env)?;
+        let container = Container {
+            image_reference: request.image.to_string(),
+            image_digest: request.image.digest,
+            image_id: pulled.config_digest,
+            restart_policy: request.restart_policy.as_str().to_owned(),
+            args: args.clone(),
+            env: env.iter().cloned().collect(),
+            env_override: request.env,
+            cmd_override: request.cmd.unwrap_or_default(),
+            image_signatures: found.signatures,
+        };
+        let tee = TeeServer::start(&place, self.setting.issuer.clone(), request.vm, container)?;
+        // 6.
+        let working = &config.config.working_dir;
+        let program = Program {
+            file: find_program(&root, &args[0], &env)?,
+            args: args[1..].to_vec(),
+            env,
+            directory: PathBuf::from(if working.is_empty() { "/" } else { working }),
+            restart: request.restart_policy,
+        };
+        let program = confine(program, &root, user, self.setting.root_helper.as_deref(), &output);
+        Running::start(program, output, tee, root)
+    }
+
+    fn fresh_root(&self) -> Result<PathBuf> {
+        let number = self.launches.fetch_add(1, Ordering::Relaxed);
+        let root = self.setting.work_dir.path().join(format!("container-{}-{number}", std::process::id())).join("root");
+        fs::create_dir_all(&root).map_err(Error::io(format!("creating {}", root.display())))?;
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).map_err(Error::io("opening the root to all"))?;
+        Ok(root)
+    }
+}
+
+/// Entry point, then the operator's or the image's command; never empty.
+fn arguments(config: &ContainerConfig, cmd: Option<&[String]>) -> Result<Vec<String>> {
+    let args: Vec<String> = config.entrypoint.iter().chain(cmd.unwrap_or(&config.cmd)).cloned().collect();
+    if args.is_empty() {
+        return Err(Error::LaunchPolicy("the image has neither an entry point nor a command".to_owned()));
+    }
+    Ok(args)
+}
+
+/// The image's variables, then the overrides. Nothing of this process's environment.
+fn environment(config: &ContainerConfig, overrides: &BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
+    let mut env = Vec::new();
+    for pair in &config.env {
+        let (name, value) = pair
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| Error::LaunchPolicy(format!("the image's variable {pair:?} is not NAME=VALUE")))?;
+        if !overrides.contains_key(name) {
+            env.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    env.extend(overrides.iter().map(|(name, value)| (name.clone(), value.clone())));
+    Ok(env)
+}
+
+/// The program's path inside the root: as written, or found in the image's `PATH`.
+fn find_program(root: &Path, name: &str, env: &[(String, String)]) -> Result<PathBuf> {
+    if name.contains('/') {
+        return Ok(Path::new("/").join(name));
+    }
+    let path = env.iter().find(|(variable, _)| variable == "PATH").map_or("/usr/bin:/bin", |(_, value)| value);
+    let candidates = path.split(':').map(|directory| Path::new("/").join(directory).join(name));
+    let inside = |candidate: &Path| root.join(candidate.strip_prefix("/").unwrap_or(candidate));
+    let mut existing = candidates.filter(|candidate| fs::symlink_metadata(inside(candidate)).is_ok());
+    existing.next().ok_or_else(|| Error::File { path: name.into(), reason: format!("not in the image's PATH {path}") })
+}
+
+/// `USER[:GROUP]`, each a number or a name of the image's own `/etc/passwd` and `/etc/group`; empty is root.
+fn user_of(text: &str, root: &Path) -> Result<User> {
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let lookup = |file: &str, name: &str, by_number: bool| -> Option<Vec<u32>> {
+        let path = directory(root, "etc").ok()?.join(file);
+        if !fs::symlink_metadata(&path).ok()?.is_file() {
+            return None;
+        }
+        let content = fs::read_to_string(path).ok()?;
+        let line = content.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let found = line.into_iter().find(|fields| fields.get(usize::from(by_number) * 2) == Some(&name))?;
+        Some(found.iter().skip(2).take(2).filter_map(|field| field.parse().ok()).collect())
+    };
+    let unknown = |what: &str| Error::LaunchPolicy(format!("the image's user {text:?} names an unknown {what}"));
+    let (uid, default_gid) = if user.is_empty() {
+        (0, 0)
+    } else if let Ok(uid) = user.parse() {
+        (uid, lookup("passwd", user, true).and_then(|ids| ids.get(1).copied()).unwrap_or(0))
+    } else {
+        match lookup("passwd", user, false).as_deref() {
+            Some([uid, gid]) => (*uid, *gid),
+            _ => return Err(unknown("user")),
+        }
+    };
+    let gid = match group {
+        None => default_gid,
+        Some(group) => match group.parse() {
+            Ok(gid) => gid,
+            Err(_) => {
+                lookup("group", group, false).and_then(|ids| ids.first().copied()).ok_or_else(|| unknown("group"))?
+            }
+        },
+    };
+    Ok(User { uid, gid })
+}

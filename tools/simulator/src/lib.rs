@@ -1,0 +1,28 @@
+//! Confidential Space and the Google APIs that a collaboration needs, on one loopback port of one process.
+//!
+//! [`Simulator::start`] serves the OCI registry, the attestation issuer, STS, Cloud KMS and Pub/Sub; [`Launcher`] pulls
+//! an image, attests it and runs its program. What is simulated is the platform, not the cryptography: tokens,
+//! signatures and ciphertexts are real, under keys that are worth nothing outside the simulator.
+
+pub mod attestation;
+pub mod audit;
+mod clock;
+pub mod config;
+mod derive;
+mod error;
+pub mod iam;
+pub mod kms;
+pub mod launcher;
+pub mod pubsub;
+pub mod registry;
+mod respond;
+mod server;
+mod simulator;
+pub mod sts;
+
+pub use audit::AuditEntry;
+pub use clock::Clock;
+pub use config::Config;
+pub use error::{Error, Result};
+pub use launcher::{LaunchRequest, Launcher, Running};
+pub use simulator::Simulator;

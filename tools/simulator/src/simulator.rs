@@ -1,0 +1,273 @@
+//! The simulator as a whole: its services, wired together, behind one loopback port.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    response::Response,
+    routing::{any, get},
+};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::{
+    AuditEntry, Clock, Config, Error, Launcher, Result,
+    attestation::{self, Issuer, IssuerKey},
+    audit::Audit,
+    iam::{Iam, Identity},
+    kms::{self, Kms},
+    launcher,
+    pubsub::{self, PubSub},
+    registry::Registry,
+    respond::{self, ApiError, Code},
+    server::Server,
+    sts::{self, Sts},
+};
+
+/// A running simulator. Dropping it closes its port and every connection.
+pub struct Simulator {
+    address: SocketAddr,
+    server: Server,
+    services: Services,
+    launcher: Launcher,
+}
+
+#[derive(Clone)]
+struct Services {
+    clock: Clock,
+    audit: Audit,
+    iam: Iam,
+    issuer: Issuer,
+    sts: Sts,
+    kms: Kms,
+    pubsub: PubSub,
+    registry: Registry,
+    metadata_identity: Option<Arc<str>>,
+}
+
+/// Where images are unpacked: a directory of the caller's, or one that goes away with the simulator.
+#[derive(Debug)]
+pub(crate) enum WorkDir {
+    Given(PathBuf),
+    Temporary(TempDir),
+}
+
+impl WorkDir {
+    pub(crate) fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Temporary(dir) => dir.path(),
+        }
+    }
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Simulator {
+    /// Starts all services on a loopback port that the system picks.
+    ///
+    /// # Errors
+    /// A configuration that contradicts itself; no port; no directory.
+    pub async fn start(config: Config) -> Result<Self> {
+        let clock = Clock::default();
+        let audit = Audit::new(clock.clone());
+        let iam = Iam::new(clock.clone(), audit.clone());
+        let key = IssuerKey::from_seed(&config.attestation_seed)?;
+        let issuer = Issuer::new(config.issuer.clone(), key, clock.clone(), audit.clone());
+        let services = Services {
+            sts: Sts::new(issuer.clone(), iam.clone(), clock.clone(), audit.clone()),
+            kms: Kms::new(&config.kms_seed, iam.clone(), audit.clone()),
+            pubsub: PubSub::new(iam.clone(), audit.clone(), clock.clone()),
+            registry: Registry::new(config.registry.clone()),
+            metadata_identity: config.metadata_identity.as_deref().map(Into::into),
+            clock,
+            audit,
+            iam,
+            issuer,
+        };
+        services.configure(&config)?;
+        let work_dir = match config.work_dir {
+            Some(path) => WorkDir::Given(path),
+            None => WorkDir::Temporary(TempDir::new().map_err(Error::io("creating the launcher's directory"))?),
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening on a loopback port"))?;
+        let address = listener.local_addr().map_err(Error::io("asking for the port"))?;
+        let launcher = Launcher::new(launcher::Setting {
+            registry: address,
+            issuer: services.issuer.clone(),
+            audit: services.audit.clone(),
+            work_dir: Arc::new(work_dir),
+            root_helper: config.root_helper,
+        });
+        let server = Server::tcp(listener, services.router());
+        Ok(Self { address, server, services, launcher })
+    }
+
+    /// Where everything listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://127.0.0.1:PORT`, the endpoint of every service.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops serving and waits until the port is closed.
+    pub async fn shutdown(self) {
+        self.server.stop().await;
+    }
+
+    /// RFC 7638 thumbprints of the attestation issuer's keys: what a simulated contract pins.
+    pub fn issuer_key_thumbprints(&self) -> Vec<String> {
+        self.services.issuer.key_thumbprints()
+    }
+
+    /// An access token for a person or service account, for instance `user:alice@example.com`: what a login would
+    /// give them. It may do nothing until [`Iam::bind`] says so.
+    ///
+    /// # Errors
+    /// A member of another form; no randomness.
+    pub fn admin_token(&self, principal: &str) -> Result<String> {
+        let named = ["user:", "serviceAccount:"].iter().find_map(|kind| principal.strip_prefix(kind));
+        if named.is_none_or(str::is_empty) {
+            return Err(Error::Config(format!("{principal:?} is not user:EMAIL or serviceAccount:EMAIL")));
+        }
+        self.services.iam.issue(Identity::Member(principal.to_owned()))
+    }
+
+    /// Every decision so far.
+    pub fn audit(&self) -> Vec<AuditEntry> {
+        self.services.audit.entries()
+    }
+
+    /// The clock of all services.
+    pub fn clock(&self) -> &Clock {
+        &self.services.clock
+    }
+
+    /// Lets all tokens age.
+    pub fn advance_clock(&self, by: Duration) {
+        self.services.clock.advance(by);
+    }
+
+    /// IAM bindings.
+    pub fn iam(&self) -> &Iam {
+        &self.services.iam
+    }
+
+    /// The attestation issuer.
+    pub fn issuer(&self) -> &Issuer {
+        &self.services.issuer
+    }
+
+    /// Workload identity providers.
+    pub fn sts(&self) -> &Sts {
+        &self.services.sts
+    }
+
+    /// Cloud KMS keys.
+    pub fn kms(&self) -> &Kms {
+        &self.services.kms
+    }
+
+    /// Pub/Sub topics and subscriptions.
+    pub fn pubsub(&self) -> &PubSub {
+        &self.services.pubsub
+    }
+
+    /// The OCI registry.
+    pub fn registry(&self) -> &Registry {
+        &self.services.registry
+    }
+
+    /// Starts containers the way that a Confidential Space VM does.
+    pub fn launcher(&self) -> &Launcher {
+        &self.launcher
+    }
+}
+
+impl Services {
+    fn configure(&self, config: &Config) -> Result<()> {
+        for key in &config.keys {
+            self.kms.create_key(&key.name, key.purpose)?;
+        }
+        for binding in &config.bindings {
+            self.iam.bind(&binding.resource, &binding.permission, &binding.member);
+        }
+        for provider in &config.providers {
+            self.sts.set_provider(provider.clone())?;
+        }
+        for topic in &config.topics {
+            self.pubsub.create_topic(topic)?;
+        }
+        for subscription in &config.subscriptions {
+            self.pubsub.create_subscription(subscription)?;
+        }
+        Ok(())
+    }
+
+    /// Requests are told apart by path alone; the `Host` is whatever name the client knows.
+    fn router(&self) -> Router {
+        Router::new()
+            .route("/v1/{*resource}", any(rest))
+            .route("/computeMetadata/v1/{*item}", get(metadata))
+            .with_state(self.clone())
+            .merge(sts::routes(&self.sts))
+            .merge(attestation::routes(&self.issuer))
+            .merge(pubsub::routes(&self.pubsub))
+            .merge(self.registry.router())
+    }
+}
+
+/// Google's REST services below `/v1/`, which share this prefix: Cloud KMS and IAM credentials.
+async fn rest(State(services): State<Services>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let resource = parts.uri.path().strip_prefix("/v1/").unwrap_or_default();
+    if parts.method == Method::GET && resource.ends_with("/allowedLocations") {
+        // The auth library asks where an account's tokens may be used: 0x0 says everywhere.
+        return respond::json(StatusCode::OK, &json!({"locations": [], "encodedLocations": "0x0"}));
+    }
+    match kms::handle(&services.kms, &parts.method, resource, parts.uri.query(), &parts.headers, body).await {
+        Some(response) => response,
+        None => {
+            ApiError::new(Code::NotFound, format!("no simulated service knows {} {resource}", parts.method)).into_http()
+        }
+    }
+}
+
+/// The GCE metadata server's token for the instance's service account.
+async fn metadata(State(services): State<Services>, headers: HeaderMap, request: Request) -> Response {
+    const FLAVOR: header::HeaderName = header::HeaderName::from_static("metadata-flavor");
+    if headers.get(&FLAVOR).is_none_or(|value| value != "Google") || headers.contains_key("x-forwarded-for") {
+        return respond::text(StatusCode::FORBIDDEN, "Missing required header: Metadata-Flavor: Google\n");
+    }
+    let Some(identity) = services.metadata_identity.as_deref() else {
+        return respond::text(StatusCode::NOT_FOUND, "this simulator has no metadata identity\n");
+    };
+    let item = request.uri().path().strip_prefix("/computeMetadata/v1/").unwrap_or_default();
+    let mut response = match item {
+        "instance/service-accounts/default/token" => match services.iam.issue(Identity::Member(identity.to_owned())) {
+            Ok(token) => {
+                let body =
+                    json!({"access_token": token, "expires_in": crate::iam::TOKEN_LIFETIME, "token_type": "Bearer"});
+                respond::json(StatusCode::OK, &body)
+            }
+            Err(error) => respond::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        },
+        "instance/service-accounts/default/email" => {
+            respond::text(StatusCode::OK, identity.split_once(':').map_or(identity, |(_, email)| email))
+        }
+        "universe/universe-domain" | "universe/universe_domain" => respond::text(StatusCode::OK, "googleapis.com"),
+        _ => respond::text(StatusCode::NOT_FOUND, "the simulator's metadata server has no such item\n"),
+    };
+    response.headers_mut().insert(FLAVOR, header::HeaderValue::from_static("Google"));
+    response
+}
