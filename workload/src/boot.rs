@@ -1,0 +1,182 @@
+//! The boot: from the contract in the image to a `Verified<Boot>`, or to the reason why not.
+
+use std::{io, path::PathBuf, time::SystemTime};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use csign_attestation::{Expected, Jwks, JwksError, Token, TokenError};
+use csign_contract::{Contract, ContractError};
+use csign_trust::{Boot, BootCheck, BootReport, ExitStatus, Refused, Roster, RosterError, Verified};
+
+use crate::{
+    endpoints::{EndpointError, Endpoints},
+    issuer::{self, IssuerError},
+    launcher::{DEFAULT_AUDIENCE, Launcher, LauncherError},
+    log::Log,
+    registry,
+    setting::Setting,
+    state::StateError,
+};
+
+/// Audience of the token that the workload verifies itself; no service accepts it.
+const BOOT_AUDIENCE: &str = "https://csign.dev/workload/boot";
+
+/// By how many seconds the issuer's clock may differ.
+const LEEWAY: u32 = 30;
+
+/// Why the workload does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// The contract cannot be read.
+    #[error("reading the contract {}: {source}", path.display())]
+    ReadContract {
+        /// Where it should be.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The contract makes no sense.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
+    /// The contract's parties make no sense.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// There is nobody to talk to.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// There is no token.
+    #[error(transparent)]
+    Launcher(#[from] LauncherError),
+    /// There is no randomness for a nonce, or the clock stands before 1970.
+    #[error("{0}")]
+    Machine(&'static str),
+    /// There are no keys to verify the token with.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// The token does not verify.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token verifies, and what it or the registry says is not enough.
+    #[error(transparent)]
+    Refused(#[from] Box<Refused<BootReport>>),
+    /// Messages could not be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl BootError {
+    /// Untrusted, wrongly called, or could not check.
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::ReadContract { .. } | Self::Contract(_) | Self::Roster(_) | Self::Endpoint(_) => ExitStatus::Usage,
+            Self::Issuer(IssuerError::Pin(_)) => ExitStatus::Usage,
+            Self::Token(_) | Self::Issuer(IssuerError::Document(_) | IssuerError::Endpoint(_)) => ExitStatus::Rejected,
+            Self::Launcher(_) | Self::Machine(_) | Self::State(_) | Self::Issuer(IssuerError::Fetch { .. }) => {
+                ExitStatus::CouldNotCheck
+            }
+            Self::Refused(refused) => refused.verdict.into(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::ReadContract { .. } => "csign build puts the contract into the image; was the image built by it?",
+            Self::Contract(_) | Self::Roster(_) => "correct the contract, then build and have it signed again",
+            Self::Endpoint(_) => "start the workload through the simulator's launcher",
+            Self::Launcher(LauncherError::Absent { .. }) => "the workload runs in Confidential Space only",
+            Self::Launcher(_) => "look at the launcher's log; starting again may help",
+            Self::Machine(_) => "look at the machine's kernel log and clock",
+            Self::Issuer(IssuerError::Document(JwksError::NonePinned(_))) => {
+                "the contract pins another issuer's keys: it was made for another simulator"
+            }
+            Self::Issuer(_) => "check that the issuer can be reached from the machine",
+            Self::Token(error) => {
+                error.hint().unwrap_or("the token is not one for this contract; see the reason above")
+            }
+            Self::Refused(_) => "see the table: what is REFUSED must change, what is UNCHECKED could not be read",
+            Self::State(_) => "the container needs a writable /var/lib/csign with free space",
+        }
+    }
+}
+
+/// Decides whether the workload may start.
+///
+/// 1. Read the contract from the image. 2. Get a token from the launcher with a fresh nonce, or the default one where
+///    there is no socket; meanwhile fetch the issuer's keys. 3. Verify the token and hold its claims against the
+///    contract. 4. Take image and digest from it. 5. Gather signatures: the token's own, and the `.sig` tag where these
+///    are not enough. 6. Every required party must have signed. 7. (Policies over attestations: not in this version.)
+/// 8. Only then is there a `Verified<Boot>`.
+///
+/// # Errors
+/// The first thing that is missing, or the report of everything that is.
+pub async fn boot(setting: &Setting, log: &Log) -> Result<Verified<Boot>, BootError> {
+    // 1.
+    let contract = read_contract(setting)?;
+    let roster = Roster::of_contract(&contract)?;
+    let endpoints = Endpoints::of(&contract, setting.simulator.as_deref())?;
+    if !setting.has_own_root() && !contract.environment.is_simulated() {
+        return Err(EndpointError::MovedRoot.into());
+    }
+    if contract.environment.is_simulated() {
+        log.error("the contract is simulated: nothing here is protected", &[]);
+    }
+    // 2.
+    let launcher = Launcher::new(setting);
+    let (evidence, jwks) = tokio::join!(Evidence::obtain(&launcher), issuer::keys(&contract, &endpoints));
+    let (evidence, jwks) = (evidence?, jwks?);
+    // 3. and 4.
+    let mut check = evidence.verify(&contract, &roster, &jwks)?;
+    // 5.
+    if check.platform_holds() && !check.image().is_complete() {
+        registry::gather(&mut check, &endpoints).await;
+    }
+    // 6. and 8.
+    Ok(check.report().into_verified()?)
+}
+
+fn read_contract(setting: &Setting) -> Result<Contract, BootError> {
+    let path = setting.contract();
+    let bytes = std::fs::read(&path).map_err(|source| BootError::ReadContract { path, source })?;
+    Ok(Contract::from_canonical(&bytes)?)
+}
+
+/// A token, and what it must say.
+struct Evidence {
+    token: Token,
+    audience: &'static str,
+    nonce: Option<String>,
+}
+
+impl Evidence {
+    async fn obtain(launcher: &Launcher) -> Result<Self, BootError> {
+        if !launcher.has_socket().await? {
+            return Ok(Self { token: launcher.default_token().await?, audience: DEFAULT_AUDIENCE, nonce: None });
+        }
+        let nonce = fresh_nonce()?;
+        let token = launcher.token(BOOT_AUDIENCE, Some(&nonce)).await?;
+        Ok(Self { token, audience: BOOT_AUDIENCE, nonce: Some(nonce) })
+    }
+
+    fn verify<'r>(&self, contract: &Contract, roster: &'r Roster, jwks: &Jwks) -> Result<BootCheck<'r>, BootError> {
+        let now = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_err(|_| BootError::Machine("the machine's clock stands before 1970"))?
+            .as_secs();
+        let expected = Expected {
+            issuer: contract.environment.issuer(),
+            audience: self.audience,
+            nonce: self.nonce.as_deref(),
+            now,
+            leeway: LEEWAY,
+        };
+        Ok(BootCheck::new(contract, roster, self.token.expose(), jwks, &expected)?)
+    }
+}
+
+/// 256 bits in 43 characters; Confidential Space takes 10 to 74.
+fn fresh_nonce() -> Result<String, BootError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|_| BootError::Machine("the system gives no random bytes for a nonce"))?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(random))
+}
