@@ -60,7 +60,10 @@ impl Scene {
         let bench = Bench::new();
         let csign = peer::csign().to_path_buf();
         let cosign = peer::find("cosign");
-        let (registry, registry_name) = (Registry::with_referrers().expect("crane"), "crane registry serve");
+        let (registry, registry_name) = match peer::find("crane").and_then(|_| Registry::with_referrers()) {
+            Some(registry) => (registry, "crane registry serve"),
+            None => (Registry::simulated(), "the simulator's"),
+        };
         let proxy = Proxy::start(registry.address);
         let mut scene =
             Self { proxy, subjects: Vec::new(), registry: registry_name, csign, cosign, bench, _registry: registry };

@@ -2,4 +2,10 @@
 //! environment has `CI_PEERS=required`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
+mod exchange;
+mod keys;
+mod layouts;
 mod peers;
+mod registries;
+mod scene;
+mod signatures;

@@ -1,32 +1,18 @@
 //! The peers themselves work as the other tests assume: what fails here is not csign's fault.
 
-use csign_tests::{image, peer::peer, process::Bench, proxy::Proxy, registry::Registry};
+use csign_tests::{image, peer::peer, process::Bench, registry::Registry};
 
-/// The flags that keep cosign away from Fulcio, Rekor and its update repository.
-pub(crate) const OFFLINE: [&str; 3] = ["-y", "--use-signing-config=false", "--tlog-upload=false"];
+use crate::scene::{KEYS, Scene};
 
 #[test]
 fn cosign_verifies_one_of_three_legacy_signatures_with_seven_requests() {
-    let (Some(cosign), Some(crane), Some(registry)) = (peer("cosign"), peer("crane"), Registry::with_referrers())
-    else {
-        return;
-    };
-    let bench = Bench::new();
-    let proxy = Proxy::start(registry.address);
-    let digest = image::write_layout(&bench.path("layout"), "hello");
-    let name = format!("{}/demo/app", proxy.address);
-    bench.run(&crane, ["push", "layout", &format!("{name}:latest")]).success();
-    bench.run(&crane, ["validate", "--remote", &format!("{name}@{digest}")]).success();
-    let pinned = format!("{name}@{digest}");
-    for key in ["one", "two", "three"] {
-        bench.run(&cosign, ["generate-key-pair", "--output-key-prefix", key]).success();
-        let key = format!("{key}.key");
-        let arguments = ["--new-bundle-format=false", "--key", &key, &pinned];
-        bench.run(&cosign, ["sign"].into_iter().chain(OFFLINE).chain(arguments)).success();
+    let Some(scene) = Scene::new(Registry::with_referrers()) else { return };
+    for key in KEYS {
+        scene.cosign_signs(key);
     }
-    proxy.take_traffic();
-    bench.run(&cosign, ["verify", "--key", "one.pub", "--insecure-ignore-tlog", &pinned]).success();
-    let traffic = proxy.take_traffic();
+    scene.proxy.take_traffic();
+    scene.cosign_accepts("builder");
+    let traffic = scene.proxy.take_traffic();
     assert_eq!(traffic.requests.len(), 7, "{traffic:#?}");
 }
 
@@ -39,4 +25,23 @@ fn a_registry_with_a_password_refuses_strangers() {
     bench.run(&crane, ["push", "layout", &name]).failure(1);
     bench.run(&crane, ["auth", "login", &registry.address.to_string(), "-u", "alice", "-p", "secret"]).success();
     bench.run(&crane, ["push", "layout", &name]).success();
+}
+
+#[test]
+fn the_simulators_registry_serves_crane_skopeo_and_cosign() {
+    let (Some(crane), Some(skopeo)) = (peer("crane"), peer("skopeo")) else { return };
+    let Some(scene) = Scene::new(Some(Registry::simulated())) else { return };
+    scene.bench.run(crane, ["validate", "--remote", &scene.image]).success();
+    let source = format!("docker://{}", scene.image);
+    let copy = ["--insecure-policy", "copy", "--src-tls-verify=false", &source, "oci:copied:v1"];
+    scene.bench.run(skopeo, copy).success();
+    for key in KEYS {
+        scene.cosign_signs(key);
+        scene.cosign_accepts(key);
+    }
+    // Bundles go through the referrers API.
+    scene
+        .cosign(["sign", "-y", "--use-signing-config=false", "--tlog-upload=false", "--key", "bob.key", &scene.image])
+        .success();
+    scene.cosign_accepts("bob");
 }

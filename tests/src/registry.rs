@@ -2,6 +2,9 @@
 
 use std::{fs, net::SocketAddr, process::Command};
 
+use simulator::{Config, Simulator};
+use tokio::runtime::Runtime;
+
 use crate::{
     peer::peer,
     process::{Bench, Finished, Server},
@@ -12,8 +15,15 @@ use crate::{
 pub struct Registry {
     /// Where it listens.
     pub address: SocketAddr,
-    _server: Server,
-    _files: Option<Bench>,
+    _running: Running,
+}
+
+#[derive(Debug)]
+#[allow(dead_code, reason = "held until it is dropped")]
+enum Running {
+    Program(Server),
+    ProgramWithFiles(Server, Bench),
+    Simulated(Simulator, Runtime),
 }
 
 impl Registry {
@@ -23,7 +33,21 @@ impl Registry {
         command.args(["registry", "serve", "--address", "127.0.0.1:0"]);
         let (server, port) =
             Server::start(&mut command, |line| line.split_once("serving on port ")?.1.trim().parse().ok());
-        Some(Self { address: SocketAddr::from(([127, 0, 0, 1], port)), _server: server, _files: None })
+        Some(Self::on(port, Running::Program(server)))
+    }
+
+    /// The simulator's, with the referrers API; it runs in this process.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn simulated() -> Self {
+        let runtime = Runtime::new().expect("starting the simulator's threads");
+        let simulator = runtime.block_on(Simulator::start(Config::default())).expect("starting the simulator");
+        Self::on(simulator.address().port(), Running::Simulated(simulator, runtime))
+    }
+
+    fn on(port: u16, running: Running) -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], port)), _running: running }
     }
 
     /// OCI 1.0 without a referrers API: `docker-registry`.
@@ -56,6 +80,6 @@ impl Registry {
         let (server, port) = Server::start(files.command(program).arg("serve").arg(config_path), |line| {
             line.split_once("listening on 127.0.0.1:")?.1.split('"').next()?.parse().ok()
         });
-        Some(Self { address: SocketAddr::from(([127, 0, 0, 1], port)), _server: server, _files: Some(files) })
+        Some(Self::on(port, Running::ProgramWithFiles(server, files)))
     }
 }
