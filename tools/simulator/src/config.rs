@@ -33,7 +33,8 @@ pub struct Config {
     pub topics: Vec<String>,
     /// Pub/Sub subscriptions that exist from the start.
     pub subscriptions: Vec<Subscription>,
-    /// Whose token the GCE metadata server hands out, for instance `serviceAccount:operator@…`; none: it has none.
+    /// Whose tokens the GCE metadata server hands out, for instance `serviceAccount:operator@…`. Without it: the
+    /// service account of the machine that was launched last.
     pub metadata_identity: Option<String>,
     /// How the registry behaves.
     #[serde(skip)]

@@ -13,6 +13,7 @@ mod error;
 pub mod iam;
 pub mod kms;
 pub mod launcher;
+mod metadata_server;
 pub mod pubsub;
 pub mod registry;
 mod respond;

@@ -5,9 +5,9 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{Method, StatusCode},
     response::Response,
-    routing::{any, get},
+    routing::any,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -20,6 +20,7 @@ use crate::{
     iam::{Iam, Identity},
     kms::{self, Kms},
     launcher,
+    metadata_server::{self, MetadataServer},
     pubsub::{self, PubSub},
     registry::Registry,
     respond::{self, ApiError, Code},
@@ -45,7 +46,7 @@ struct Services {
     kms: Kms,
     pubsub: PubSub,
     registry: Registry,
-    metadata_identity: Option<Arc<str>>,
+    metadata: MetadataServer,
 }
 
 /// Where images are unpacked: a directory of the caller's, or one that goes away with the simulator.
@@ -86,7 +87,7 @@ impl Simulator {
             kms: Kms::new(&config.kms_seed, iam.clone(), audit.clone()),
             pubsub: PubSub::new(iam.clone(), audit.clone(), clock.clone()),
             registry: Registry::new(config.registry.clone()),
-            metadata_identity: config.metadata_identity.as_deref().map(Into::into),
+            metadata: MetadataServer::new(config.metadata_identity.clone(), iam.clone()),
             clock,
             audit,
             iam,
@@ -105,6 +106,7 @@ impl Simulator {
             audit: services.audit.clone(),
             work_dir: Arc::new(work_dir),
             root_helper: config.root_helper,
+            metadata: services.metadata.identity().clone(),
         });
         let server = Server::tcp(listener, services.router());
         Ok(Self { address, server, services, launcher })
@@ -218,9 +220,9 @@ impl Services {
     fn router(&self) -> Router {
         Router::new()
             .route("/v1/{*resource}", any(rest))
-            .route("/computeMetadata/v1/{*item}", get(metadata))
             .with_state(self.clone())
             .merge(sts::routes(&self.sts))
+            .merge(metadata_server::routes(&self.metadata))
             .merge(attestation::routes(&self.issuer))
             .merge(pubsub::routes(&self.pubsub))
             .merge(self.registry.router())
@@ -241,33 +243,4 @@ async fn rest(State(services): State<Services>, request: Request) -> Response {
             ApiError::new(Code::NotFound, format!("no simulated service knows {} {resource}", parts.method)).into_http()
         }
     }
-}
-
-/// The GCE metadata server's token for the instance's service account.
-async fn metadata(State(services): State<Services>, headers: HeaderMap, request: Request) -> Response {
-    const FLAVOR: header::HeaderName = header::HeaderName::from_static("metadata-flavor");
-    if headers.get(&FLAVOR).is_none_or(|value| value != "Google") || headers.contains_key("x-forwarded-for") {
-        return respond::text(StatusCode::FORBIDDEN, "Missing required header: Metadata-Flavor: Google\n");
-    }
-    let Some(identity) = services.metadata_identity.as_deref() else {
-        return respond::text(StatusCode::NOT_FOUND, "this simulator has no metadata identity\n");
-    };
-    let item = request.uri().path().strip_prefix("/computeMetadata/v1/").unwrap_or_default();
-    let mut response = match item {
-        "instance/service-accounts/default/token" => match services.iam.issue(Identity::Member(identity.to_owned())) {
-            Ok(token) => {
-                let body =
-                    json!({"access_token": token, "expires_in": crate::iam::TOKEN_LIFETIME, "token_type": "Bearer"});
-                respond::json(StatusCode::OK, &body)
-            }
-            Err(error) => respond::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-        },
-        "instance/service-accounts/default/email" => {
-            respond::text(StatusCode::OK, identity.split_once(':').map_or(identity, |(_, email)| email))
-        }
-        "universe/universe-domain" | "universe/universe_domain" => respond::text(StatusCode::OK, "googleapis.com"),
-        _ => respond::text(StatusCode::NOT_FOUND, "the simulator's metadata server has no such item\n"),
-    };
-    response.headers_mut().insert(FLAVOR, header::HeaderValue::from_static("Google"));
-    response
 }

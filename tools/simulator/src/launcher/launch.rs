@@ -28,6 +28,7 @@ use crate::{
     Error, Result,
     attestation::{Container, Issuer},
     audit::{Audit, Decision},
+    metadata_server::MetadataIdentity,
     simulator::WorkDir,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Setting {
     pub(crate) audit: Audit,
     pub(crate) work_dir: Arc<WorkDir>,
     pub(crate) root_helper: Option<PathBuf>,
+    pub(crate) metadata: MetadataIdentity,
 }
 
 /// Starts containers the way that a Confidential Space VM does; clones share their directory.
@@ -113,6 +115,7 @@ impl Launcher {
             cmd_override: request.cmd.unwrap_or_default(),
             image_signatures: found.signatures,
         };
+        self.setting.metadata.booted(&request.vm.service_account);
         let tee = TeeServer::start(&place, self.setting.issuer.clone(), request.vm, container)?;
         // 6.
         let working = &config.config.working_dir;

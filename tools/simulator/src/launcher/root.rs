@@ -15,6 +15,8 @@ use super::process::{Output, Program, Stream};
 const SUBCOMMAND: &str = "enter-root";
 /// Exit status for "could not execute", as shells use it.
 const CANNOT_EXECUTE: u8 = 126;
+/// Of util-linux. The image's `PATH` must not decide which program this is.
+const UNSHARE: &str = "/usr/bin/unshare";
 
 /// Whom the program runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,22 +36,22 @@ pub(super) fn confine(program: Program, root: &Path, user: User, helper: Option<
         args
     };
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    if rustix::process::geteuid().is_root() {
-        if let Some(helper) = helper {
+    match helper {
+        None => output.push(Stream::Launcher, "no helper program is configured that could enter the container's root"),
+        Some(helper) if rustix::process::geteuid().is_root() => {
             let mut args = vec![SUBCOMMAND.to_owned(), text(root)];
             args.extend([user.uid.to_string(), user.gid.to_string(), text(&program.directory)]);
             args.extend(inner(&program));
             return Program { file: helper.to_owned(), args, directory: PathBuf::from("/"), ..program };
         }
-        output.push(Stream::Launcher, "no helper program was configured");
-    } else if user_namespaces_work(user) {
-        let mut args = namespace_options(user, root);
-        args.push(format!("--wd={}", text(&program.directory)));
-        args.push("--".to_owned());
-        args.extend(inner(&program));
-        return Program { file: PathBuf::from("unshare"), args, directory: PathBuf::from("/"), ..program };
-    } else {
-        output.push(Stream::Launcher, "neither root nor user namespaces are to be had");
+        Some(_) if user_namespaces_work(user) => {
+            let mut args = namespace_options(user, root);
+            args.push(format!("--wd={}", text(&program.directory)));
+            args.push("--".to_owned());
+            args.extend(inner(&program));
+            return Program { file: PathBuf::from(UNSHARE), args, directory: PathBuf::from("/"), ..program };
+        }
+        Some(_) => output.push(Stream::Launcher, "neither root nor user namespaces are to be had"),
     }
     let why = "the program runs from the extracted directory and sees this machine's files (CONTAINER_ROOT is set)";
     output.push(Stream::Launcher, why);
@@ -69,7 +71,7 @@ fn namespace_options(user: User, root: &Path) -> Vec<String> {
 }
 
 fn user_namespaces_work(user: User) -> bool {
-    let mut probe = Command::new("unshare");
+    let mut probe = Command::new(UNSHARE);
     probe.args(namespace_options(user, Path::new("/"))).args(["--", "true"]);
     let status = probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
