@@ -152,7 +152,7 @@ fn pem_body(pem: &str) -> Result<Vec<u8>, KeysError> {
                 KeysError::Malformed("it is sealed in another way (PKCS#8 PBES); cosign and csign write their own form")
             }
             _ if pem.contains("PRIVATE KEY-----") => KeysError::Unencrypted,
-            _ => KeysError::Malformed("there is no such PEM block in the file"),
+            _ => KeysError::Malformed("there is no PEM block ENCRYPTED SIGSTORE PRIVATE KEY in the file"),
         });
     };
     let base64: String = block.split_ascii_whitespace().collect();

@@ -22,8 +22,8 @@ pub enum KeysError {
     /// A password is needed and there is no way to get one.
     #[error("this private key needs a password: {0}")]
     NoPassword(String),
-    /// Not an encrypted private key in cosign's format.
-    #[error("not an encrypted private key (ENCRYPTED SIGSTORE PRIVATE KEY): {0}")]
+    /// Not a private key in the format that belongs there.
+    #[error("malformed private key: {0}")]
     Malformed(&'static str),
     /// A private key that anyone who reads the file could use.
     #[error("this private key is not encrypted; csign signs only with encrypted key files")]

@@ -109,9 +109,12 @@ pub(crate) fn retry_policy() -> impl RetryPolicy {
     Aip194Strict.continue_on_too_many_requests().with_attempt_limit(5).with_time_limit(TIME_LIMIT)
 }
 
-/// Waits from a quarter of a second on: a person waits for the answer.
+/// A quarter of a second to two seconds between attempts: a person waits for the answer.
 pub(crate) fn backoff_policy() -> impl BackoffPolicy {
-    ExponentialBackoffBuilder::new().with_initial_delay(Duration::from_millis(250)).clamp()
+    ExponentialBackoffBuilder::new()
+        .with_initial_delay(Duration::from_millis(250))
+        .with_maximum_delay(Duration::from_secs(2))
+        .clamp()
 }
 
 /// Waits for `operation` at most [`TIME_LIMIT`]: the retry policy does not cover the time that credentials take.

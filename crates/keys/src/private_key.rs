@@ -128,5 +128,8 @@ fn not_importable(pem: &str) -> KeysError {
     if pem.contains("PUBLIC KEY-----") {
         return KeysError::Public;
     }
-    KeysError::Invalid("not exactly one PEM block \"PRIVATE KEY\" (PKCS#8) or \"EC PRIVATE KEY\" (SEC1)")
+    if pem.contains("-----BEGIN ENCRYPTED") {
+        return KeysError::Malformed("it is encrypted; only a plain PKCS#8 or SEC1 key can be imported");
+    }
+    KeysError::Malformed("not exactly one PEM block PRIVATE KEY (PKCS#8) or EC PRIVATE KEY (SEC1)")
 }
