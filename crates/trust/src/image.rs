@@ -150,6 +150,11 @@ impl<'r> ImageCheck<'r> {
         }
     }
 
+    /// The image that is checked.
+    pub const fn image(&self) -> &Pinned {
+        &self.image
+    }
+
     /// Have enough parties signed? Further evidence cannot change that.
     pub fn is_complete(&self) -> bool {
         self.statuses.iter().filter(|status| matches!(status, PartyStatus::Signed { .. })).count()

@@ -1,2 +1,5 @@
-//! stub
-fn main() {}
+//! The command line of csign.
+
+fn main() -> std::process::ExitCode {
+    csign::run()
+}

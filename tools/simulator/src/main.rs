@@ -1,4 +1,6 @@
-//! The simulator as a program: `simulator up`.
+//! The simulator as a program: `simulator up`, `simulator demo`.
+
+mod demo;
 
 use std::{
     ffi::OsString,
@@ -25,6 +27,7 @@ enum Command {
     /// Prints one JSON object with the address, the environment for csign, the issuer's key thumbprints and the tokens.
     /// Example: simulator up --admin user:alice@example.com
     Up(Up),
+    Demo(demo::Args),
 }
 
 #[derive(clap::Args)]
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
     match runtime.block_on(async {
         match cli.command {
             Command::Up(up) => run(up).await,
+            Command::Demo(args) => demo::run(args).await,
         }
     }) {
         Ok(code) => code,

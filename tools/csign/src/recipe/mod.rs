@@ -171,6 +171,23 @@ pub fn build(request: &BuildRequest) -> Result<BuildOutcome, RecipeError> {
     })
 }
 
+/// What a source directory pins: what a request names, so that others build with the same.
+#[derive(Clone, Debug)]
+pub struct SourceFacts {
+    /// sha256 of `Cargo.lock`.
+    pub lock_file: Digest,
+    /// The channel in `rust-toolchain.toml`.
+    pub channel: String,
+}
+
+/// Reads what `source` pins.
+///
+/// # Errors
+/// No lock file, or no pinned toolchain.
+pub fn source_facts(source: &Path) -> Result<SourceFacts, RecipeError> {
+    Ok(SourceFacts { lock_file: digest_of(&source.join("Cargo.lock"))?, channel: toolchain::pinned_channel(source)? })
+}
+
 fn digest_of(path: &Path) -> Result<Digest, RecipeError> {
     fs::read(path).map(Digest::of).map_err(RecipeError::io("reading", path))
 }

@@ -1,0 +1,117 @@
+//! The commands and the options that all of them have.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use csign_trust::ExitStatus;
+
+use crate::{
+    commands::*,
+    context::{CommandResult, Context, Environment, Output},
+};
+
+/// Exit statuses, printed under every help text.
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done; what was to be verified is verified
+  1  rejected: checked, and not to be trusted
+  2  usage: called wrongly, or a file that makes no sense
+  3  could not check: a registry, a key service or the disk did not answer";
+
+/// Parties who do not trust each other agree on one container image: build it, sign it, verify that all of them did.
+#[derive(Parser)]
+#[command(name = "csign", version, after_help = AFTER_HELP, propagate_version = true)]
+struct Cli {
+    /// How results are printed on stdout
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
+    output: Output,
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(init::Args),
+    Contract(contract::Args),
+    GenerateKeyPair(generate_key_pair::Args),
+    ImportKeyPair(import_key_pair::Args),
+    PublicKey(public_key::Args),
+    Build(build::Args),
+    Push(push::Args),
+    Pull(pull::Args),
+    Digest(digest::Args),
+    Sign(sign::Args),
+    Request(request::Args),
+    Approve(approve::Args),
+    Collect(collect::Args),
+    Attach(attach::Args),
+    Verify(verify::Args),
+    Tree(tree::Args),
+    Publish(publish::Args),
+    Completions(completions::Args),
+}
+
+/// The command line as clap knows it, for completions and the reference.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command of this process's arguments.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = Environment::from_process().and_then(|environment| {
+        let context = Context { output: cli.output, environment, quiet: cli.quiet };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| crate::failure::Failure::could_not_check(format_args!("starting: {error}")))?;
+        runtime.block_on(dispatch(cli.command, &context))
+    });
+    match result {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), failure.text().as_bytes());
+            let status: ExitStatus = failure.status;
+            status.into()
+        }
+    }
+}
+
+async fn dispatch(command: Command, context: &Context) -> CommandResult {
+    match command {
+        Command::Init(args) => init::run(&args, context),
+        Command::Contract(args) => contract::run(&args, context),
+        Command::GenerateKeyPair(args) => generate_key_pair::run(&args, context),
+        Command::ImportKeyPair(args) => import_key_pair::run(&args, context),
+        Command::PublicKey(args) => public_key::run(&args, context).await,
+        Command::Build(args) => build::run(&args, context),
+        Command::Push(args) => push::run(&args, context).await,
+        Command::Pull(args) => pull::run(&args, context).await,
+        Command::Digest(args) => digest::run(&args, context).await,
+        Command::Sign(args) => sign::run(&args, context).await,
+        Command::Request(args) => request::run(&args, context),
+        Command::Approve(args) => approve::run(&args, context).await,
+        Command::Collect(args) => collect::run(&args, context).await,
+        Command::Attach(args) => attach::run(&args, context).await,
+        Command::Verify(args) => verify::run(&args, context).await,
+        Command::Tree(args) => tree::run(&args, context).await,
+        Command::Publish(args) => publish::run(&args, context).await,
+        Command::Completions(args) => completions::run(&args, context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_has_an_example() {
+        let command = super::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            let examples = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains("csign "), "{} has no example", sub.get_name());
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `csign approve`: one party's answer to a request. It uses no network, so it works on a machine that has none.
+
+use std::path::PathBuf;
+
+use csign_contract::Contract;
+use csign_envelope::{
+    dsse::{IN_TOTO, pae},
+    statement::Reproduced,
+};
+use csign_oci::{Layout, Pinned};
+use csign_trust::{
+    ExitStatus,
+    exchange::{Approval, Request, Signed},
+};
+use serde_json::json;
+
+use super::{ContractArgs, KeyArgs};
+use crate::{
+    context::{CommandResult, Context, read, write},
+    failure::Failure,
+};
+
+/// Sign what a request asks for, offline; write approval.json
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  csign approve request.json --key alice.key --rebuilt image --out alice.json\n  csign approve request.json --key alice.key --not-rebuilt --out alice.json"
+)]
+#[command(group = clap::ArgGroup::new("evidence").required(true))]
+pub(crate) struct Args {
+    /// The builder's request
+    #[arg(value_name = "REQUEST")]
+    request: PathBuf,
+    #[command(flatten)]
+    contract: ContractArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Layout that you built yourself (csign build): its digest must be the request's
+    #[arg(long, value_name = "DIR", group = "evidence")]
+    rebuilt: Option<PathBuf>,
+    /// Approve without having rebuilt the image; the approval says so
+    #[arg(long, group = "evidence")]
+    not_rebuilt: bool,
+    /// Where to write the approval
+    #[arg(long, short, value_name = "FILE", default_value = "approval.json")]
+    out: PathBuf,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
+    let contract = context.contract(&args.contract.contract, args.contract.allow_simulated)?;
+    let request = Request::parse(&read(&args.request)?)?;
+    let image = request.check(&contract)?;
+    if let Some(layout) = &args.rebuilt {
+        compare(layout, &image)?;
+    }
+    let signer = context.signer(&args.key).await?;
+    let party = party_of(&contract, signer.public_key())?;
+    let what = Reproduced {
+        contract: contract.digest(),
+        recipe: request.source.recipe.clone(),
+        source_revision: request.source.revision.clone(),
+        lock_file: request.source.lock_file,
+        toolchain: request.source.toolchain.clone(),
+        rebuilt: args.rebuilt.is_some(),
+    };
+    let statement = |bytes: Vec<u8>| pae(IN_TOTO, &bytes);
+    let signed = Signed {
+        payload: signer.sign(&Approval::payload_to_sign(&image, signer.public_key())).await?,
+        bundle: signer.sign(&statement(Approval::sign_statement(&image)?)).await?,
+        reproduced: signer.sign(&statement(Approval::reproduced_statement(&image, &what)?)).await?,
+    };
+    let approval = Approval::new(&contract, &party, signer.public_key(), &image, &what, &signed)?;
+    let text = approval.to_text()?;
+    // What collect will check is checked here first, while the key holder is at hand.
+    approval.check(&contract, &image)?;
+    write(&args.out, text.as_bytes(), true)?;
+    context.print(&json!({"party": party, "image": image, "rebuilt": what.rebuilt, "approval": args.out}), || {
+        format!(
+            "{party} approves {image} ({}) in {}",
+            if what.rebuilt { "rebuilt" } else { "not rebuilt" },
+            args.out.display()
+        )
+    })?;
+    Ok(ExitStatus::Success)
+}
+
+fn compare(layout: &std::path::Path, image: &Pinned) -> Result<(), Failure> {
+    let ours = Layout::open(layout)?.image()?.0.digest;
+    if ours == image.digest {
+        return Ok(());
+    }
+    Err(Failure::rejected(format_args!("your rebuild has the digest {ours}, the request asks for {}", image.digest))
+        .hint("do not approve; compare source revision, contract and toolchain with the builder's"))
+}
+
+/// The party that this key belongs to.
+pub(crate) fn party_of(contract: &Contract, key: &csign_envelope::PublicKey) -> Result<String, Failure> {
+    contract.parties.iter().find(|party| party.public_key.id() == key.id()).map(|party| party.name.clone()).ok_or_else(
+        || {
+            Failure::rejected(format_args!("the key {} is no party's in the contract", key.id()))
+                .hint("csign contract check lists the parties and their key ids")
+        },
+    )
+}

@@ -1,0 +1,96 @@
+//! `csign collect`: check everyone's approvals against the contract, attach them in one write, and verify.
+
+use std::path::PathBuf;
+
+use csign_registry::evidence;
+use csign_trust::{
+    ExitStatus, ImageCheck, PartyStatus, Roster,
+    exchange::{Approval, Request},
+};
+
+use super::{ContractArgs, attach::attach, verify};
+use crate::{
+    context::{CommandResult, Context, read},
+    failure::Failure,
+    signature::Signature,
+};
+
+/// Check the parties' approvals, attach all of them in one write, and verify the result
+///
+/// Nothing is written unless the approvals and what is attached already make the contract's threshold.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  csign collect --request request.json alice.json bob.json")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    contract: ContractArgs,
+    /// The request that was approved
+    #[arg(long, value_name = "FILE", default_value = "request.json")]
+    request: PathBuf,
+    /// The parties' approvals
+    #[arg(value_name = "APPROVAL", required = true)]
+    approvals: Vec<PathBuf>,
+    /// Attach what there is, even if parties are still missing
+    #[arg(long)]
+    partial: bool,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
+    let contract = context.contract(&args.contract.contract, args.contract.allow_simulated)?;
+    let roster = Roster::of_contract(&contract)?;
+    let image = Request::parse(&read(&args.request)?)?.check(&contract)?;
+    let mut signatures = Vec::new();
+    for path in &args.approvals {
+        let approval = Approval::parse(&read(path)?)?.check(&contract, &image)?;
+        let rebuilt = approval.get().what_was_rebuilt().is_some_and(|what| what.rebuilt);
+        let how = if rebuilt { "rebuilt it" } else { "did not rebuild it" };
+        context.note(format_args!("{} approves and {how}", approval.get().party));
+        signatures.push(Signature::of_approval(&image, approval.get())?);
+    }
+
+    let client = context.registry()?;
+    let mut before = ImageCheck::new(&image, &roster);
+    evidence::gather(&client, &mut before).await;
+    let before = before.report();
+    let approved = |key_id| signatures.iter().any(|signature| signature.key().id() == key_id);
+    let missing: Vec<&str> = before
+        .parties
+        .iter()
+        .filter(|row| !matches!(row.status, PartyStatus::Signed { .. }) && !approved(row.key_id))
+        .map(|row| row.party.as_str())
+        .collect();
+    let have = before.parties.len() - missing.len();
+    if have < before.required && !args.partial {
+        if !before.unchecked.is_empty() {
+            return Err(Failure::could_not_check(format_args!(
+                "reading what is attached: {}",
+                before.unchecked.join("; ")
+            )));
+        }
+        return Err(Failure::rejected(format_args!(
+            "{have} of {} required parties signed; missing: {}; nothing was written",
+            before.required,
+            missing.join(", ")
+        ))
+        .hint("add the missing approvals, let the party run csign sign, or use --partial to attach what there is"));
+    }
+
+    attach(&client, &image, &signatures, context).await?;
+    let mut after = ImageCheck::new(&image, &roster);
+    evidence::gather(&client, &mut after).await;
+    let after = after.report();
+    for signature in &signatures {
+        let lost = after
+            .parties
+            .iter()
+            .find(|row| row.key_id == signature.key().id() && !matches!(row.status, PartyStatus::Signed { .. }));
+        if let Some(row) = lost {
+            return Err(Failure::could_not_check(format_args!(
+                "the signature of {} was attached but is not there any more",
+                row.party
+            ))
+            .hint("something else overwrites the signature tag; stop it, then run csign attach --repair"));
+        }
+    }
+    let status = verify::print(&after, context)?;
+    Ok(if args.partial { ExitStatus::Success } else { status })
+}

@@ -1,0 +1,44 @@
+//! One command, one file: its arguments and its `run`.
+
+pub(crate) mod approve;
+pub(crate) mod attach;
+pub(crate) mod build;
+pub(crate) mod collect;
+pub(crate) mod completions;
+pub(crate) mod contract;
+pub(crate) mod digest;
+pub(crate) mod generate_key_pair;
+pub(crate) mod import_key_pair;
+pub(crate) mod init;
+pub(crate) mod public_key;
+pub(crate) mod publish;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod request;
+pub(crate) mod sign;
+pub(crate) mod tree;
+pub(crate) mod verify;
+
+use std::path::PathBuf;
+
+/// The contract, for commands that need one.
+#[derive(clap::Args)]
+pub(crate) struct ContractArgs {
+    /// The contract that all parties agreed on
+    #[arg(long, value_name = "FILE", default_value = "collaboration.toml")]
+    pub(crate) contract: PathBuf,
+    /// Accept a contract for the simulator, whose verdicts no hardware protects
+    #[arg(long)]
+    pub(crate) allow_simulated: bool,
+}
+
+/// A private key, for commands that sign.
+#[derive(clap::Args)]
+pub(crate) struct KeyArgs {
+    /// Key to sign with: a file in cosign's format, or gcpkms://…/cryptoKeyVersions/N
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: csign_keys::KeyUri,
+    /// File that holds the key file's password (else COSIGN_PASSWORD, else a prompt)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}

@@ -1,0 +1,187 @@
+//! What commands share: the environment (read here and nowhere else), output, files, and the clients made from them.
+
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Read as _, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use csign_contract::{Contract, Recipe, SIMULATOR_VARIABLE};
+use csign_envelope::PublicKey;
+use csign_trust::ExitStatus;
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// What a command returns.
+pub(crate) type CommandResult = Result<ExitStatus, Failure>;
+
+/// Files that travel between parties are small; a larger one is a mistake or an attack.
+const MAX_FILE: u64 = 1 << 20;
+
+/// How results are printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// One JSON document; members are only ever added.
+    Json,
+}
+
+/// Every environment variable that csign reads itself, in one place. Google's client library reads
+/// `GOOGLE_APPLICATION_CREDENTIALS` besides, cargo and rustup their own.
+#[derive(Default)]
+pub(crate) struct Environment {
+    /// `COSIGN_PASSWORD`: password of private keys.
+    pub(crate) password: Option<zeroize::Zeroizing<String>>,
+    /// `CSIGN_SIMULATOR`: loopback address of the simulator.
+    pub(crate) simulator: Option<SocketAddr>,
+    /// `GOOGLE_OAUTH_ACCESS_TOKEN`: used instead of application default credentials.
+    pub(crate) access_token: Option<String>,
+    /// `DOCKER_CONFIG`, else `$HOME/.docker`: where registry logins are.
+    pub(crate) docker_config: Option<PathBuf>,
+    /// `CSIGN_CA_FILE`: PEM certificates that registries may also be signed by.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// What commands share.
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) environment: Environment,
+    pub(crate) quiet: bool,
+}
+
+impl Environment {
+    /// Reads the process's environment.
+    pub(crate) fn from_process() -> Result<Self, Failure> {
+        let text = |name: &str| match std::env::var(name) {
+            Ok(value) if !value.is_empty() => Ok(Some(value)),
+            Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(Failure::usage(format_args!("{name} is not UTF-8"))),
+        };
+        let simulator = text(SIMULATOR_VARIABLE)?.map(|value| simulator_address(&value)).transpose()?;
+        let home =
+            std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(".docker"));
+        Ok(Self {
+            // An empty password is a password: cosign users set COSIGN_PASSWORD="" for keys without one.
+            password: std::env::var("COSIGN_PASSWORD").ok().map(zeroize::Zeroizing::new),
+            simulator,
+            access_token: text("GOOGLE_OAUTH_ACCESS_TOKEN")?,
+            docker_config: std::env::var_os("DOCKER_CONFIG")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from)
+                .or(home),
+            ca_file: std::env::var_os("CSIGN_CA_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
+        })
+    }
+}
+
+fn simulator_address(text: &str) -> Result<SocketAddr, Failure> {
+    text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback()).ok_or_else(|| {
+        Failure::usage(format_args!("{SIMULATOR_VARIABLE} must be a loopback address such as 127.0.0.1:4000"))
+            .hint("simulator up prints it")
+    })
+}
+
+impl Context {
+    /// Prints the result: `text` for people, `data` as JSON.
+    pub(crate) fn print(&self, data: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let mut out = match self.output {
+            Output::Text => text(),
+            Output::Json => serde_json::to_string_pretty(data).map_err(Failure::could_not_check)?,
+        };
+        if !out.is_empty() && !out.ends_with('\n') {
+            out.push('\n');
+        }
+        write_stdout(out.as_bytes())
+    }
+
+    /// Tells a person something on stderr.
+    pub(crate) fn note(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Is a person watching, so that progress makes sense?
+    pub(crate) fn is_interactive(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Reads `collaboration.toml`, or a contract in canonical JSON. A simulated one is refused unless `allow_simulated`.
+    pub(crate) fn contract(&self, path: &Path, allow_simulated: bool) -> Result<Contract, Failure> {
+        let text = read_text(path)?;
+        let contract = if text.trim_start().starts_with('{') {
+            Contract::from_canonical(text.as_bytes())?
+        } else {
+            Contract::from_toml(&text)?
+        };
+        if contract.environment.is_simulated() && !allow_simulated {
+            return Err(Failure::rejected(format_args!(
+                "{} is a simulated contract: what it verifies is protected by no hardware",
+                path.display()
+            ))
+            .hint("--allow-simulated accepts it, for tests and demonstrations"));
+        }
+        if contract.build.recipe == Recipe::CargoGnuStatic {
+            self.note("warning: the recipe cargo-gnu-static depends on the C library of the distribution that builds");
+        }
+        Ok(contract)
+    }
+}
+
+/// Writes `bytes` to stdout. A reader that went away is no error.
+pub(crate) fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::could_not_check(format_args!("writing to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a small text file; `-` is stdin.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read(path)?).map_err(|_| Failure::usage(format_args!("{} is not UTF-8 text", path.display())))
+}
+
+/// Reads a small file; `-` is stdin.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let result = if path == Path::new("-") {
+        io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)
+    } else {
+        fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+    };
+    result.map_err(|error| Failure::reading(path, &error))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Failure::usage(format_args!("{} is larger than 1 MiB, which no such file is", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// Reads a public key file.
+pub(crate) fn read_public_key(path: &Path) -> Result<PublicKey, Failure> {
+    PublicKey::from_pem(&read_text(path)?).map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))
+}
+
+/// Writes a file whole or not at all: to a temporary name beside it, then renamed. `replace` allows an existing file.
+pub(crate) fn write(path: &Path, bytes: &[u8], replace: bool) -> Result<(), Failure> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::usage(format_args!("{} exists already", path.display()))
+            .hint("give another name, or remove it first"),
+        _ => Failure::writing(path, &error),
+    };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    }
+    let kept = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    kept.map(|_| ()).map_err(|error| failed(error.error))
+}

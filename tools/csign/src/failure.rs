@@ -1,0 +1,133 @@
+//! How a command fails: an exit status, what happened, and what to do about it.
+
+use std::{fmt, io, path::Path};
+
+use csign_trust::ExitStatus;
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: ExitStatus,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(status: ExitStatus, message: impl fmt::Display) -> Self {
+        Self { status, message: message.to_string(), hint: None }
+    }
+
+    /// Called wrongly, or a file that makes no sense.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self::new(ExitStatus::Usage, message)
+    }
+
+    /// Checked, and not to be trusted.
+    pub(crate) fn rejected(message: impl fmt::Display) -> Self {
+        Self::new(ExitStatus::Rejected, message)
+    }
+
+    /// Something needed for the answer could not be read or written.
+    pub(crate) fn could_not_check(message: impl fmt::Display) -> Self {
+        Self::new(ExitStatus::CouldNotCheck, message)
+    }
+
+    /// A file that cannot be read is a wrong call; one that cannot be written is not.
+    pub(crate) fn reading(path: &Path, error: &io::Error) -> Self {
+        let status =
+            if error.kind() == io::ErrorKind::NotFound { ExitStatus::Usage } else { ExitStatus::CouldNotCheck };
+        Self::new(status, format_args!("reading {}: {error}", path.display()))
+    }
+
+    pub(crate) fn writing(path: &Path, error: &io::Error) -> Self {
+        Self::could_not_check(format_args!("writing {}: {error}", path.display()))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
+        self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// What a person reads on stderr.
+    pub(crate) fn text(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("error: {}\nhint: {hint}\n", self.message),
+            None => format!("error: {}\n", self.message),
+        }
+    }
+}
+
+impl From<csign_registry::Error> for Failure {
+    fn from(error: csign_registry::Error) -> Self {
+        Self::could_not_check(&error).hint(error.hint())
+    }
+}
+
+impl From<csign_keys::KeysError> for Failure {
+    fn from(error: csign_keys::KeysError) -> Self {
+        let failure = if error.is_unavailable() { Self::could_not_check(&error) } else { Self::usage(&error) };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<csign_contract::ContractError> for Failure {
+    fn from(error: csign_contract::ContractError) -> Self {
+        Self::usage(error).hint("csign init writes a commented contract to compare with")
+    }
+}
+
+impl From<csign_trust::RosterError> for Failure {
+    fn from(error: csign_trust::RosterError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<csign_oci::ReferenceError> for Failure {
+    fn from(error: csign_oci::ReferenceError) -> Self {
+        let tagged = match &error {
+            csign_oci::ReferenceError::NotPinned(text) => {
+                Some(format!("csign digest {text} shows what the tag names now"))
+            }
+            _ => None,
+        };
+        match tagged {
+            Some(hint) => Self::usage(error).hint(hint),
+            None => Self::usage(error),
+        }
+    }
+}
+
+impl From<csign_oci::OciError> for Failure {
+    fn from(error: csign_oci::OciError) -> Self {
+        Self::could_not_check(error)
+    }
+}
+
+impl From<csign_trust::exchange::RequestError> for Failure {
+    fn from(error: csign_trust::exchange::RequestError) -> Self {
+        match error {
+            csign_trust::exchange::RequestError::Mismatch { .. } => Self::rejected(error)
+                .hint("ask the builder for a request made from the same contract (csign contract digest)"),
+            _ => Self::usage(error),
+        }
+    }
+}
+
+impl From<csign_trust::exchange::ApprovalError> for Failure {
+    fn from(error: csign_trust::exchange::ApprovalError) -> Self {
+        use csign_trust::exchange::ApprovalError;
+        match error {
+            ApprovalError::Json(_) | ApprovalError::Kind { .. } => Self::usage(error),
+            _ => Self::rejected(error).hint("ask that party to approve the present request again"),
+        }
+    }
+}
+
+impl From<csign_envelope::statement::StatementError> for Failure {
+    fn from(error: csign_envelope::statement::StatementError) -> Self {
+        Self::usage(error)
+    }
+}

@@ -1,0 +1,14 @@
+//! csign's commands: each is a file in `commands/`, over the logic in the crates. The build recipe is here too, since
+//! it runs processes and nothing else needs it.
+
+mod cli;
+mod clients;
+mod commands;
+mod context;
+mod credentials;
+mod failure;
+mod progress;
+pub mod recipe;
+mod signature;
+
+pub use cli::{command, run};

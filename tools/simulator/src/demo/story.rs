@@ -1,0 +1,234 @@
+//! The collaboration as it should go.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use csign_oci::Pinned;
+use serde_json::Value;
+use simulator::{LaunchRequest, Running, attestation::Image, launcher::Lines};
+
+use super::{
+    Result,
+    ledger::{Ledger, quote},
+    scene::{REPOSITORY, Scene, builder_key},
+};
+
+/// How long a workload may take to boot or to count a message before the demo gives up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Build, push, sign, request, rebuild, approve, collect, verify. Returns the image on which all agreed.
+pub(super) async fn agree(scene: &Scene, quick: bool, ledger: &mut Ledger) -> Result<Pinned> {
+    let (builder, contract) = (&scene.builder, &["--allow-simulated"][..]);
+    let source = scene.source.to_string_lossy().into_owned();
+
+    let step =
+        ledger.begin("builder: csign build (the real workload, for musl; minutes if it is the first time)", "build");
+    let args = [&["build", "--source", &source, "--out", "image", "--output", "json"], contract].concat();
+    let built = builder.csign_slowly(&args)?;
+    if built.status != 0 {
+        return Err("csign build failed; its own messages say why".into());
+    }
+    let image: Pinned = built.member("image")?.parse()?;
+    ledger.end(step, true, image.digest.to_string());
+
+    let step = ledger.begin("builder: csign push", "keep the digest");
+    let pushed = builder.csign(&["push", "image", &format!("{REPOSITORY}:demo"), "--output", "json"])?;
+    quote(&pushed.stderr);
+    ledger.end(step, pushed.status == 0 && pushed.member("image")? == image.to_string(), "same digest in the registry");
+
+    let step = ledger.begin("builder: csign sign with its KMS key", "sign");
+    let target = image.to_string();
+    let key = builder_key();
+    let signed =
+        builder.csign(&[&["sign", &target, "--key", &key, "--contract", "collaboration.toml"], contract].concat())?;
+    quote(&signed.text());
+    ledger.end(step, signed.status == 0, "signed by a key that never left KMS");
+
+    let step = ledger.begin("builder: csign request", "name the payloads");
+    let args = [&["request", "--layout", "image", "--source", &source], contract].concat();
+    let requested = builder.csign(&args)?;
+    quote(&requested.text());
+    scene.hand_out("request.json")?;
+    ledger.end(step, requested.status == 0, "request.json goes to the collaborators");
+
+    let evidence = if quick { "--not-rebuilt" } else { rebuild(scene, &image, ledger)? };
+    approve(scene, 0, evidence, ledger)?;
+    approve(scene, 1, "--not-rebuilt", ledger)?;
+    let approvals = gather(scene)?;
+
+    super::refusals::incomplete(scene, &image, &approvals, ledger).await?;
+
+    let step = ledger.begin("builder: csign collect, all approvals in one write", "verify");
+    let collected = builder.csign(&[&["collect", &approvals[0], &approvals[1]], contract].concat())?;
+    quote(&collected.text());
+    ledger.end(step, collected.status == 0, "three signatures are attached, none was lost");
+
+    let step = ledger.begin("operator: csign verify", "verify");
+    let args = [&["verify", &target, "--contract", "collaboration.toml"], contract].concat();
+    let verified = scene.collaborators[1].csign(&args)?;
+    quote(&verified.text());
+    quote(&builder.csign(&["tree", &target])?.stdout);
+    ledger.end(step, verified.status == 0, "builder, collaborator-1 and collaborator-2 signed");
+    scene.release_keys(image.digest)?;
+    Ok(image)
+}
+
+/// Collaborator 1 builds the image again: other directory, empty target directory. Returns its argument for approve.
+fn rebuild(scene: &Scene, image: &Pinned, ledger: &mut Ledger) -> Result<&'static str> {
+    let desk = &scene.collaborators[0];
+    let step =
+        ledger.begin("collaborator-1: rebuilds from a second checkout, from scratch (minutes)", "get the same digest");
+    let checkout = desk.directory.join("checkout");
+    let how = check_out(&scene.source, &checkout)?;
+    let args = [
+        "build",
+        "--source",
+        "checkout",
+        "--out",
+        "rebuilt",
+        "--target-dir",
+        "target",
+        "--output",
+        "json",
+        "--allow-simulated",
+    ];
+    let built = desk.csign_slowly(&args)?;
+    let same = built.status == 0 && built.member("digest")? == image.digest.to_string();
+    ledger.end(
+        step,
+        same,
+        if same { format!("the same digest from {how}") } else { built.member("digest").unwrap_or_default() },
+    );
+    Ok("--rebuilt=rebuilt")
+}
+
+/// A second checkout: git's if the tree is a clean git checkout, else a copy of the files.
+fn check_out(from: &Path, to: &Path) -> Result<&'static str> {
+    let git = |args: &[&str]| {
+        Command::new("git").arg("-C").arg(from).args(args).output().ok().filter(|out| out.status.success())
+    };
+    let clean = git(&["status", "--porcelain"]).is_some_and(|out| out.stdout.is_empty());
+    let top =
+        git(&["rev-parse", "--show-toplevel"]).map(|out| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()));
+    if clean && top.is_some_and(|top| top == from) {
+        let cloned = Command::new("git").args(["clone", "--quiet", "--no-hardlinks"]).arg(from).arg(to).status()?;
+        if cloned.success() {
+            return Ok("a git clone");
+        }
+    }
+    copy(from, to)?;
+    Ok("a copy of the files (the tree is no clean git checkout)")
+}
+
+/// Copies a source tree without build results and hidden directories.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let kind = entry.file_type()?;
+        if kind.is_dir() && name != "target" && !name.to_string_lossy().starts_with('.') {
+            copy(&entry.path(), &to.join(name))?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn approve(scene: &Scene, index: usize, evidence: &str, ledger: &mut Ledger) -> Result<()> {
+    let step = ledger.begin(format!("collaborator-{}: csign approve, offline", index + 1), "sign without a network");
+    let args = ["approve", "request.json", "--key", "signing.key", evidence, "--allow-simulated"];
+    let (approved, how) = scene.collaborators[index].csign_offline(&args)?;
+    quote(&approved.text());
+    ledger.end(step, approved.status == 0, how);
+    Ok(())
+}
+
+/// The approvals as files on the builder's desk.
+fn gather(scene: &Scene) -> Result<[String; 2]> {
+    let names = ["collaborator-1.json", "collaborator-2.json"].map(str::to_owned);
+    for (desk, name) in scene.collaborators.iter().zip(&names) {
+        std::fs::copy(desk.directory.join("approval.json"), scene.builder.directory.join(name))?;
+    }
+    Ok(names)
+}
+
+/// The operator launches the image; the workload verifies itself.
+pub(super) async fn launch(scene: &Scene, image: &Pinned, ledger: &mut Ledger) -> Result<Running> {
+    let step = ledger.begin("operator: launches the image; the workload verifies itself", "boot");
+    let running = scene.simulator.launcher().launch(request(scene, image, "workload", Image::Production)).await?;
+    let verdict = tokio::time::timeout(PATIENCE, verdict(&mut running.follow())).await??;
+    let booted = verdict["event"] == "boot verified";
+    if !booted {
+        quote(&running.text());
+        ledger.end(step, false, "the workload refused to boot");
+        return Err("the workload refused to boot".into());
+    }
+    quote(&verdict.to_string());
+    ledger.end(step, booted, "token, platform and three signatures hold");
+    Ok(running)
+}
+
+/// The launch that the operator asks for.
+pub(super) fn request(scene: &Scene, image: &Pinned, instance: &str, kind: Image) -> LaunchRequest {
+    let mut request = LaunchRequest::new(image.clone(), scene.vm(instance, kind));
+    request.env.insert("CSIGN_SIMULATOR".to_owned(), scene.simulator.address().to_string());
+    request
+}
+
+/// The workload's own verdict over its boot.
+pub(super) async fn verdict(lines: &mut Lines) -> Result<Value> {
+    event(lines, |event| event["event"] == "boot verified" || event["event"] == "boot refused").await
+}
+
+/// The next event in a workload's log that is `wanted`.
+pub(super) async fn event(lines: &mut Lines, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+    let parse = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+    let line =
+        lines.find(|text| wanted(&parse(text))).await.ok_or("the workload ended before it said what was awaited")?;
+    Ok(parse(&line.text))
+}
+
+/// Both collaborators send the same word; the workload counts it twice without printing it.
+pub(super) async fn count(scene: &Scene, running: &Running, ledger: &mut Ledger) -> Result<()> {
+    let step = ledger.begin("both collaborators: csign publish \"alice\", each with its own KMS key", "count 2");
+    for (index, desk) in scene.collaborators.iter().enumerate() {
+        let name = format!("collaborator-{}", index + 1);
+        let args = ["publish", "--collaborator", &name, "--message", "greeting", "--allow-simulated", "-"];
+        let published = desk.csign_with(&args, b"alice")?;
+        if published.status != 0 {
+            return Err(published.text().into());
+        }
+    }
+    let twice = |event: &Value| event["event"] == "word counts" && event["counts"][0] == 2;
+    let counted = tokio::time::timeout(PATIENCE, event(&mut running.follow(), twice)).await;
+    let log = running.text();
+    let silent = !log.contains("alice");
+    match counted {
+        Ok(Ok(event)) => {
+            quote(&event.to_string());
+            ledger.end(step, silent, "one word, counted 2; the log does not name it");
+        }
+        _ => {
+            quote(&log);
+            ledger.end(step, false, "the count 2 never came");
+        }
+    }
+    Ok(())
+}
+
+/// SIGTERM: the workload finishes and ends cleanly.
+pub(super) async fn stop(running: &Running, ledger: &mut Ledger) -> Result<()> {
+    let step = ledger.begin("operator: stops the workload (SIGTERM)", "finish and exit 0");
+    let status = running.stop(Duration::from_secs(20)).await?;
+    let last = running.lines().into_iter().rev().find(|line| line.text.contains("\"stopped\""));
+    if let Some(line) = &last {
+        quote(&line.text);
+    }
+    ledger.end(step, status.success() && last.is_some(), "all messages are accounted for");
+    Ok(())
+}
