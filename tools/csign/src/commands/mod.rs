@@ -36,9 +36,17 @@ pub(crate) struct ContractArgs {
 #[derive(clap::Args)]
 pub(crate) struct KeyArgs {
     /// Key to sign with: a file in cosign's format, or gcpkms://…/cryptoKeyVersions/N
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = key_uri)]
     pub(crate) key: csign_keys::KeyUri,
     /// File that holds the key file's password (else COSIGN_PASSWORD, else a prompt)
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Parses a key reference; the advice belongs to the message, since clap prints nothing else.
+fn key_uri(text: &str) -> Result<csign_keys::KeyUri, String> {
+    text.parse().map_err(|error: csign_keys::KeysError| match error.hint() {
+        Some(hint) => format!("{error}\nhint: {hint}"),
+        None => error.to_string(),
+    })
 }
