@@ -116,7 +116,7 @@ impl Scene {
     fn generate_key(&self, name: &str) {
         match &self.cosign {
             Some(cosign) => self.run(cosign, &["generate-key-pair", "--output-key-prefix", name]),
-            None => self.csign(&["generate-key-pair", "--output", name]),
+            None => self.csign(&["generate-key-pair", "--output-key-prefix", name]),
         }
     }
 

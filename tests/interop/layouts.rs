@@ -31,7 +31,7 @@ fn what_csign_pulled_is_a_layout_that_others_read() {
     let (Some(crane), Some(skopeo), Some(umoci)) = (peer("crane"), peer("skopeo"), peer("umoci")) else { return };
     let Some(registry) = Registry::with_referrers() else { return };
     let (bench, repository, digest) = pushed(&registry);
-    bench.run(csign_tests::peer::csign(), ["pull", &format!("{repository}@{digest}"), "pulled"]).success();
+    bench.run(csign_tests::peer::csign(), ["pull", &format!("{repository}@{digest}"), "--out", "pulled"]).success();
     bench.run(&crane, ["push", "pulled", &format!("{repository}:again")]).success();
     assert_eq!(bench.run(&crane, ["digest", &format!("{repository}:again")]).success().trim(), digest);
     let copy = ["--insecure-policy", "copy", "oci:pulled", "oci:copied:v1"];

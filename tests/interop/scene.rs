@@ -1,6 +1,6 @@
 //! What most tests start from: an image in a registry, three key pairs that cosign made, and the two programs.
 
-use std::{ffi::OsStr, path::PathBuf};
+use std::{ffi::OsStr, fs, path::PathBuf, sync::OnceLock};
 
 use csign_tests::{
     image,
@@ -17,6 +17,9 @@ pub(crate) const KEYS: [&str; 3] = ["builder", "alice", "bob"];
 /// Space reads.
 pub(crate) const LEGACY: [&str; 4] =
     ["-y", "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false"];
+
+/// Made once, since each costs a key derivation.
+static PAIRS: OnceLock<Bench> = OnceLock::new();
 
 pub(crate) struct Scene {
     pub(crate) bench: Bench,
@@ -41,8 +44,15 @@ impl Scene {
         bench.run(crane, ["push", "layout", &format!("{repository}:latest")]).success();
         let image = format!("{repository}@{digest}");
         let scene = Self { bench, proxy, repository, image, digest, cosign, _registry: registry };
-        for key in KEYS {
-            scene.cosign(["generate-key-pair", "--output-key-prefix", key]).success();
+        let keys = PAIRS.get_or_init(|| {
+            let keys = Bench::new();
+            for key in KEYS {
+                keys.run(&scene.cosign, ["generate-key-pair", "--output-key-prefix", key]).success();
+            }
+            keys
+        });
+        for file in KEYS.iter().flat_map(|key| [format!("{key}.key"), format!("{key}.pub")]) {
+            fs::copy(keys.path(&file), scene.bench.path(&file)).expect("copying a key");
         }
         Some(scene)
     }
