@@ -1,6 +1,11 @@
 //! What most tests start from: an image in a registry, three key pairs that cosign made, and the two programs.
 
-use std::{ffi::OsStr, fs, path::PathBuf, sync::OnceLock};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use csign_tests::{
     image,
@@ -19,7 +24,16 @@ pub(crate) const LEGACY: [&str; 4] =
     ["-y", "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false"];
 
 /// Made once, since each costs a key derivation.
-static PAIRS: OnceLock<Bench> = OnceLock::new();
+static PAIRS: OnceLock<Vec<(String, Vec<u8>)>> = OnceLock::new();
+
+fn make_pairs(cosign: &Path) -> Vec<(String, Vec<u8>)> {
+    let bench = Bench::new();
+    for key in KEYS {
+        bench.run(cosign, ["generate-key-pair", "--output-key-prefix", key]).success();
+    }
+    let files = KEYS.iter().flat_map(|key| [format!("{key}.key"), format!("{key}.pub")]);
+    files.map(|file| (file.clone(), fs::read(bench.path(file)).expect("reading a key"))).collect()
+}
 
 pub(crate) struct Scene {
     pub(crate) bench: Bench,
@@ -44,15 +58,8 @@ impl Scene {
         bench.run(crane, ["push", "layout", &format!("{repository}:latest")]).success();
         let image = format!("{repository}@{digest}");
         let scene = Self { bench, proxy, repository, image, digest, cosign, _registry: registry };
-        let keys = PAIRS.get_or_init(|| {
-            let keys = Bench::new();
-            for key in KEYS {
-                keys.run(&scene.cosign, ["generate-key-pair", "--output-key-prefix", key]).success();
-            }
-            keys
-        });
-        for file in KEYS.iter().flat_map(|key| [format!("{key}.key"), format!("{key}.pub")]) {
-            fs::copy(keys.path(&file), scene.bench.path(&file)).expect("copying a key");
+        for (file, content) in PAIRS.get_or_init(|| make_pairs(&scene.cosign)) {
+            fs::write(scene.bench.path(file), content).expect("writing a key");
         }
         Some(scene)
     }
