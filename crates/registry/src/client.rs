@@ -25,6 +25,12 @@ pub struct Limits {
     pub redirects: usize,
     /// Longest time for one request that is not a blob: a server could send one byte now and then.
     pub answer: Duration,
+    /// Most writes of `.sig` in one attach: another tool could overwrite it for ever.
+    pub attach_rounds: u32,
+    /// The pause after somebody else has written `.sig`; the real one is between half of it and all of it.
+    pub attach_pause: Duration,
+    /// Longest time for one attach.
+    pub attach_time: Duration,
 }
 
 impl Default for Limits {
@@ -36,6 +42,9 @@ impl Default for Limits {
             entries: 10_000,
             redirects: 5,
             answer: Duration::from_secs(60),
+            attach_rounds: 50,
+            attach_pause: Duration::from_millis(200),
+            attach_time: Duration::from_secs(180),
         }
     }
 }

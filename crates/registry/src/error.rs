@@ -196,8 +196,8 @@ pub enum Error {
         /// What is wrong.
         source: SigImageError,
     },
-    /// A signature that does not verify under the key it is said to be of.
-    #[error("the signature said to be of key {key_id} does not verify over its payload")]
+    /// A signature that cannot stand in an annotation.
+    #[error("the signature of key {key_id} is not standard base64 without white space")]
     BadSignature {
         /// The key.
         key_id: String,
@@ -250,7 +250,7 @@ impl Error {
             Self::Setup(_) => "correct the option or file that is named",
             Self::Io { .. } | Self::Layout(_) => "check the path, its permissions and the free space",
             Self::SigImage { .. } => "something else was pushed under the signature tag; move it away, then repeat",
-            Self::BadSignature { .. } => "sign again, or check which key and which payload the signature belongs to",
+            Self::BadSignature { .. } => "remove white space and line ends from the signature, or sign again",
             Self::TooManySignatures { .. } => "remove signatures that nobody needs from the repository, then repeat",
             Self::Incomplete { .. } => "other writers are still at work: wait, then run csign attach --repair",
         }

@@ -31,15 +31,11 @@ impl Client {
     ) -> Result<Pinned> {
         let (descriptor, _) = layout.image()?;
         let manifest = layout.blob(&descriptor)?;
-        let blobs = layout.contents()?.into_iter().filter(|(each, _)| each.digest != descriptor.digest);
-        stream::iter(
-            blobs.map(
-                |(each, path)| async move { self.push_blob(repository, &each, Content::File(path), progress).await },
-            ),
-        )
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<Vec<bool>>()
-        .await?;
+        let mut pushes = Vec::new();
+        for (each, path) in layout.contents()?.into_iter().filter(|(each, _)| each.digest != descriptor.digest) {
+            pushes.push(async move { self.push_blob(repository, &each, Content::File(path), progress).await });
+        }
+        stream::iter(pushes).buffer_unordered(AT_ONCE).try_collect::<Vec<bool>>().await?;
         let reference = tag.map_or(TagOrDigest::Digest(descriptor.digest), |tag| TagOrDigest::Tag(tag.clone()));
         self.push_manifest(repository, &reference, &descriptor.media_type, &manifest).await?;
         Ok(repository.at(descriptor.digest))
@@ -69,14 +65,15 @@ impl Client {
             }
         }
         let layout = &builder;
-        stream::iter(blobs.iter().map(|blob| async move {
-            let open = || Ok(layout.blob_writer(blob)?);
-            let writer = self.download(&image.repository, blob, progress, "the layout".as_ref(), open).await?;
-            Ok::<_, Error>(writer.finish()?)
-        }))
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<Vec<()>>()
-        .await?;
+        let mut downloads = Vec::new();
+        for blob in &blobs {
+            downloads.push(async move {
+                let open = || Ok(layout.blob_writer(blob)?);
+                let writer = self.download(&image.repository, blob, progress, "the layout".as_ref(), open).await?;
+                Ok::<_, Error>(writer.finish()?)
+            });
+        }
+        stream::iter(downloads).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         let descriptor = builder.add_blob(&fetched.media_type, &fetched.bytes)?;
         Ok(builder.finish(vec![descriptor])?)
     }

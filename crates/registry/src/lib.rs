@@ -3,6 +3,7 @@
 //! It fails closed: what could not be read is an error, never "there is none". It decides nothing about trust, so every
 //! [`Error`] means "could not check", not "untrusted". It reads no environment variable.
 
+pub mod attach;
 mod auth;
 mod blob;
 mod challenge;
@@ -14,10 +15,12 @@ mod host;
 mod layout;
 mod listing;
 mod manifest;
+mod records;
 mod request;
 mod retry;
 mod transport;
 
+pub use attach::{Attached, SignatureLayer};
 pub use blob::{Content, Progress};
 pub use client::{Client, ClientBuilder, Limits};
 pub use credentials::{CredentialSource, Credentials, Secret};

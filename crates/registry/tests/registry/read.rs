@@ -213,7 +213,7 @@ async fn listings_are_complete_over_all_pages() {
     let image = bench.image();
     let mut expected = Vec::new();
     for n in 0..5 {
-        let kind = if n == 4 { "x/other" } else { "x/wanted" };
+        let kind = if n == 4 { "x/other" } else { "x/wanted+json" };
         let text = format!(
             r#"{{"schemaVersion":2,"mediaType":"{IMAGE_MANIFEST}","config":{{"mediaType":"x/c","size":2,"digest":"{0}"}},"layers":[],"subject":{{"mediaType":"{IMAGE_MANIFEST}","size":1,"digest":"{1}"}},"artifactType":"{kind}","n":{n}}}"#,
             Digest::of(b"{}"),
@@ -227,7 +227,7 @@ async fn listings_are_complete_over_all_pages() {
         digests
     };
     let all = digests(client().referrers(&image, None).await.expect("listing"));
-    let wanted = digests(client().referrers(&image, Some("x/wanted")).await.expect("listing"));
+    let wanted = digests(client().referrers(&image, Some("x/wanted+json")).await.expect("listing"));
     assert_eq!(wanted, {
         let mut e = expected[..4].to_vec();
         e.sort();
@@ -288,12 +288,12 @@ async fn without_the_referrers_api_the_fallback_tag_is_read() {
     let image = bench.image();
     assert_eq!(client().referrers(&image, None).await.expect("no tag"), []);
     let mut referrer = blob(b"a");
-    referrer.extra.insert("artifactType".into(), "x/wanted".into());
+    referrer.extra.insert("artifactType".into(), "x/wanted+json".into());
     let index = csign_oci::Index::new(vec![referrer.clone(), blob(b"b")]);
     let tag = Tag::for_digest(&image.digest, "");
     let bytes = serde_json::to_vec(&index).expect("json");
     bench.registry.put_manifest(NAME, tag.as_str(), csign_oci::manifest::IMAGE_INDEX, bytes);
-    assert_eq!(client().referrers(&image, Some("x/wanted")).await.expect("listing"), [referrer]);
+    assert_eq!(client().referrers(&image, Some("x/wanted+json")).await.expect("listing"), [referrer]);
     assert_eq!(client().referrers(&image, None).await.expect("listing").len(), 2);
     bench.registry.inject(Fault::on("/manifests/sha256-", Effect::Status(403, None)));
     client().referrers(&image, None).await.expect_err("the tag could not be read");

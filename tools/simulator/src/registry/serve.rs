@@ -299,9 +299,12 @@ fn page<T>(
     let mut rest = entries.into_iter().filter(|entry| query.get("last").is_none_or(|last| key(entry) > *last));
     let page: Vec<T> = rest.by_ref().take(size).collect();
     let more = rest.next().is_some();
-    let filter = query.get("artifactType").map(|kind| format!("&artifactType={kind}")).unwrap_or_default();
-    let link =
-        page.last().filter(|_| more).map(|last| format!("<{path}?n={size}&last={}{filter}>; rel=\"next\"", key(last)));
+    let link = page.last().filter(|_| more).map(|last| {
+        let mut next = form_urlencoded::Serializer::new(String::new());
+        next.append_pair("n", &size.to_string()).append_pair("last", &key(last));
+        next.extend_pairs(query.get("artifactType").map(|kind| ("artifactType", kind)));
+        format!("<{path}?{}>; rel=\"next\"", next.finish())
+    });
     (page, link)
 }
 

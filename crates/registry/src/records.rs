@@ -1,0 +1,154 @@
+//! Where each signer's signature is kept so that no other writer touches it: a referrer of the image, or, on registries
+//! without the referrers API, a tag of the signer's own.
+
+use std::collections::{BTreeMap, HashMap};
+
+use csign_envelope::{
+    sig_image::{SigImage, layer_signature},
+    simple_signing,
+};
+use csign_oci::{Descriptor, Digest, Manifest, Pinned, Tag, json, manifest::IMAGE_MANIFEST};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::{
+    blob::{Content, Progress},
+    client::Client,
+    error::{Error, Result},
+    manifest::{FetchedManifest, TagOrDigest},
+};
+
+/// The artifact type of a referrer that keeps signatures in the simple-signing format.
+pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.csign.signature.v1+json";
+/// Annotation of such a referrer with the signer's key id. It is for messages: anyone can write it.
+const KEY_ID: &str = "vnd.csign.key-id";
+/// Records fetched at the same time.
+const AT_ONCE: usize = 8;
+
+/// A signature layer and whose it is said to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) layer: Descriptor,
+    pub(crate) signer: String,
+}
+
+/// What a listing found.
+pub(crate) struct Listing {
+    /// All signatures kept, in an order that depends on nothing but themselves.
+    pub(crate) kept: Vec<Kept>,
+    /// Records that are listed and could not be found: the listing will not hold for long.
+    pub(crate) gone: Vec<String>,
+}
+
+/// The records of one image.
+pub(crate) struct Records<'a> {
+    client: &'a Client,
+    image: &'a Pinned,
+    /// Records that were read, by digest or tag. Neither changes under its name while csign runs.
+    read: HashMap<String, Vec<Kept>>,
+    referrers: bool,
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(client: &'a Client, image: &'a Pinned) -> Self {
+        Self { client, image, read: HashMap::new(), referrers: true }
+    }
+
+    /// Everything that is kept now.
+    pub(crate) async fn list(&mut self) -> Result<Listing> {
+        let names = match self.client.referrers_api(self.image, Some(ARTIFACT_TYPE)).await? {
+            Some(found) => {
+                self.referrers = true;
+                found.into_iter().map(|descriptor| TagOrDigest::Digest(descriptor.digest)).collect()
+            }
+            None => {
+                self.referrers = false;
+                self.tags().await?
+            }
+        };
+        let (client, repository) = (self.client, &self.image.repository);
+        let mut unread = Vec::new();
+        for name in names.iter().filter(|name| !self.read.contains_key(&name.to_string())) {
+            unread.push(async move { Ok::<_, Error>((name.to_string(), client.manifest(repository, name).await?)) });
+        }
+        let fetched: Vec<_> = stream::iter(unread).buffer_unordered(AT_ONCE).try_collect().await?;
+        let mut gone = Vec::new();
+        for (name, manifest) in fetched {
+            match manifest {
+                Some(manifest) => drop(self.read.insert(name.clone(), signatures(&name, &manifest))),
+                None => gone.push(name),
+            }
+        }
+        let mut kept: Vec<Kept> =
+            names.iter().filter_map(|n| self.read.get(&n.to_string())).flatten().cloned().collect();
+        kept.sort_by(|a, b| order(&a.layer).cmp(&order(&b.layer)));
+        Ok(Listing { kept, gone })
+    }
+
+    /// The tags in which signers keep their signatures of this image.
+    async fn tags(&self) -> Result<Vec<TagOrDigest>> {
+        let (prefix, tags) =
+            (Tag::for_digest(&self.image.digest, "."), self.client.tags(&self.image.repository).await?);
+        let is_ours = |tag: &Tag| {
+            let middle = tag.as_str().strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_suffix(".csign"));
+            middle.is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+        };
+        Ok(tags.into_iter().filter(is_ours).map(TagOrDigest::Tag).collect())
+    }
+
+    /// Keeps `layer`, whose payload is `payload`, for the signer `key_id` (64 hexadecimal digits).
+    pub(crate) async fn keep(&mut self, layer: &Descriptor, payload: &[u8], key_id: &str) -> Result<()> {
+        let (client, repository) = (self.client, &self.image.repository);
+        client.push_blob(repository, layer, Content::Bytes(payload.to_vec().into()), &Progress::none()).await?;
+        if !self.referrers {
+            return self.keep_under_tag(layer, key_id).await;
+        }
+        let subject = client.describe(repository, &self.image.digest.into()).await?.ok_or_else(|| Error::NotFound {
+            doing: format!("attaching to {}", self.image),
+            message: "there is no such image".to_owned(),
+        })?;
+        let config = Descriptor::empty();
+        client.push_blob(repository, &config, Content::Bytes(b"{}"[..].into()), &Progress::none()).await?;
+        let mut manifest = Manifest::new(config, vec![layer.clone()]);
+        manifest.subject = Some(subject);
+        manifest.artifact_type = Some(ARTIFACT_TYPE.to_owned());
+        manifest.annotations = BTreeMap::from([(KEY_ID.to_owned(), key_id.to_owned())]);
+        let bytes = manifest.to_bytes().map_err(|e| Error::Setup(e.to_string()))?;
+        client.push_manifest(repository, &Digest::of(&bytes).into(), IMAGE_MANIFEST, &bytes).await?;
+        Ok(())
+    }
+
+    /// The tag has the shape of a `.sig` image, which every registry that takes `.sig` takes too.
+    async fn keep_under_tag(&mut self, layer: &Descriptor, key_id: &str) -> Result<()> {
+        let client = self.client;
+        let suffix = format!(".{}.csign", key_id.get(..16).unwrap_or(key_id));
+        let tag = TagOrDigest::Tag(Tag::for_digest(&self.image.digest, &suffix));
+        // Whatever is there stays: the name is a part of the key id only, and anyone can make such a tag.
+        let mut record = client.sig_image(self.image, &tag).await?.map_or_else(SigImage::empty, |(image, _)| image);
+        client.load_config(self.image, &mut record).await?;
+        record.append(layer.clone());
+        client.push_sig_image(self.image, &tag, &record).await?;
+        self.read.remove(&tag.to_string());
+        Ok(())
+    }
+}
+
+/// The signature layers of a record. One that cannot be parsed holds none: csign did not write it.
+fn signatures(name: &str, fetched: &FetchedManifest) -> Vec<Kept> {
+    let manifest: Manifest = match json::from_slice(&fetched.bytes) {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            tracing::warn!(record = name, %error, "a signature record is no image manifest and is ignored");
+            return Vec::new();
+        }
+    };
+    let signer = |layer: &Descriptor| match manifest.annotations.get(KEY_ID) {
+        Some(id) => id.chars().filter(char::is_ascii_hexdigit).take(64).collect(),
+        None => format!("of payload {} in {name}", layer.digest),
+    };
+    let layers = manifest.layers.iter().filter(|layer| layer_signature(layer).is_some());
+    layers.map(|layer| Kept { layer: layer.clone(), signer: signer(layer) }).collect()
+}
+
+fn order(layer: &Descriptor) -> (Digest, Option<&String>) {
+    (layer.digest, layer.annotations.get(simple_signing::SIGNATURE_ANNOTATION))
+}
