@@ -22,7 +22,7 @@ use super::{
     pull::Puller,
     root::{User, confine},
     teeserver::TeeServer,
-    unpack::{directory, unpack},
+    unpack::{directory, existing_file, unpack},
 };
 use crate::{
     Error, Result,
@@ -180,13 +180,9 @@ fn find_program(root: &Path, name: &str, env: &[(String, String)]) -> Result<Pat
 fn user_of(text: &str, root: &Path) -> Result<User> {
     let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let lookup = |file: &str, name: &str, by_number: bool| -> Option<Vec<u32>> {
-        let path = directory(root, "etc").ok()?.join(file);
-        if !fs::symlink_metadata(&path).ok()?.is_file() {
-            return None;
-        }
-        let content = fs::read_to_string(path).ok()?;
-        let line = content.lines().map(|line| line.split(':').collect::<Vec<_>>());
-        let found = line.into_iter().find(|fields| fields.get(usize::from(by_number) * 2) == Some(&name))?;
+        let content = fs::read_to_string(existing_file(root, &format!("etc/{file}"))?).ok()?;
+        let mut lines = content.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let found = lines.find(|fields| fields.get(usize::from(by_number) * 2) == Some(&name))?;
         Some(found.iter().skip(2).take(2).filter_map(|field| field.parse().ok()).collect())
     };
     let unknown = |what: &str| Error::LaunchPolicy(format!("the image's user {text:?} names an unknown {what}"));
@@ -210,4 +206,38 @@ fn user_of(text: &str, root: &Path) -> Result<User> {
         },
     };
     Ok(User { uid, gid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_images_user_is_a_number_or_a_name_of_its_own_files() {
+        let root = tempfile::tempdir().expect("root");
+        fs::create_dir(root.path().join("etc")).expect("etc");
+        fs::write(root.path().join("etc/passwd"), "root:x:0:0::/:\nworkload:x:65532:65533::/:\n").expect("passwd");
+        fs::write(root.path().join("etc/group"), "root:x:0:\nworkers:x:70:\n").expect("group");
+        for (text, uid, gid) in [
+            ("", 0, 0),
+            ("65532", 65532, 65533),
+            ("7", 7, 0),
+            ("7:8", 7, 8),
+            ("workload", 65532, 65533),
+            ("workload:workers", 65532, 70),
+        ] {
+            assert_eq!(user_of(text, root.path()).expect(text), User { uid, gid }, "{text:?}");
+        }
+        for unknown in ["nobody", "workload:nobody", "-1", ":8x"] {
+            assert!(user_of(unknown, root.path()).is_err(), "{unknown:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_users_file_that_is_a_link_is_not_read() {
+        let (root, outside) = (tempfile::tempdir().expect("root"), tempfile::tempdir().expect("outside"));
+        fs::write(outside.path().join("passwd"), "workload:x:0:0::/:\n").expect("passwd");
+        std::os::unix::fs::symlink(outside.path(), root.path().join("etc")).expect("link");
+        assert!(user_of("workload", root.path()).is_err());
+    }
 }

@@ -279,10 +279,9 @@ async fn run(
             Some(signal) = signals.recv() => {
                 stopped = true;
                 // `id` is none once the process was reaped, so the number is not yet somebody else's.
-                if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-                    if let Err(error) = kill_process(pid, signal) {
-                        output.push(Stream::Launcher, format!("sending {signal:?}: {error}"));
-                    }
+                let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+                if let Some(Err(error)) = pid.map(|pid| kill_process(pid, signal)) {
+                    output.push(Stream::Launcher, format!("sending {signal:?}: {error}"));
                 }
             }
         }

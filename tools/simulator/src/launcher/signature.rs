@@ -128,7 +128,8 @@ mod tests {
         let good = || payload(&pem(&key()), "ECDSA_P256_SHA256");
         let other = p256_key("test", "other").expect("key");
         assert!(check(&good(), &other).is_err(), "signed by another key");
-        let attacks: [(&str, fn(&mut Value)); 8] = [
+        type Change = fn(&mut Value);
+        let attacks: [(&str, Change); 8] = [
             ("another image", |p| p["critical"]["image"]["docker-manifest-digest"] = json!(Digest::of("other"))),
             ("another type", |p| p["critical"]["type"] = json!("atomic container signature")),
             ("no key", |p| p["optional"] = json!(null)),

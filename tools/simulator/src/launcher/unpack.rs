@@ -70,6 +70,24 @@ pub(super) fn directory(root: &Path, path: &str) -> Result<PathBuf, String> {
     Ok(current)
 }
 
+/// The regular file `path` below `root`, if it is there and reached without any symbolic link.
+pub(super) fn existing_file(root: &Path, path: &str) -> Option<PathBuf> {
+    let mut current = root.to_owned();
+    let mut names = path.split('/').peekable();
+    while let Some(name) = names.next() {
+        if matches!(name, "" | "." | "..") {
+            return None;
+        }
+        current.push(name);
+        let found = fs::symlink_metadata(&current).ok()?;
+        let fits = if names.peek().is_some() { found.is_dir() } else { found.is_file() };
+        if !fits {
+            return None;
+        }
+    }
+    Some(current)
+}
+
 fn place(root: &Path, entry: &Entry, as_root: bool) -> Result<(), String> {
     let (parent, name) = match entry.path.rsplit_once('/') {
         Some((parent, name)) => (directory(root, parent)?, name),
@@ -105,14 +123,8 @@ fn place(root: &Path, entry: &Entry, as_root: bool) -> Result<(), String> {
             Ok(())
         }
         Node::HardLink(to) => {
-            let source = match to.rsplit_once('/') {
-                Some((parent, name)) => directory(root, parent)?.join(name),
-                None => root.join(to),
-            };
-            match fs::symlink_metadata(&source) {
-                Ok(found) if found.is_file() => {}
-                _ => return Err(format!("it is a hard link to {to}, which is not a file of the image")),
-            }
+            let source = existing_file(root, to)
+                .ok_or_else(|| format!("it is a hard link to {to}, which is not a file of the image"))?;
             remove(&target).and_then(|()| fs::hard_link(&source, &target)).map_err(|e| e.to_string())
         }
         Node::Special(kind) => Err(format!("devices and pipes (tar type {kind}) are not unpacked")),
