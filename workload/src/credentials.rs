@@ -39,7 +39,8 @@ pub(crate) fn collaborator(
 }
 
 /// Credentials of the machine's own service account, from the metadata server. Nothing on disk or in the environment
-/// is looked at, unlike with application default credentials.
+/// is looked at for credentials, unlike with application default credentials. The library does let `GCE_METADATA_HOST`
+/// and proxy variables move its requests: a boot is refused where the operator set any variable.
 ///
 /// # Errors
 /// None in practice.

@@ -34,6 +34,10 @@ const OUTSTANDING_MESSAGES: i64 = 256;
 const OUTSTANDING_BYTES: i64 = 32 << 20;
 /// How long a message may stay with the workload before it is given back.
 const LEASE: Duration = Duration::from_secs(600);
+/// By how much a lease is extended at a time: what a crash, or a stream that breaks, holds back is free again after it.
+const LEASE_STEP: Duration = Duration::from_secs(15);
+/// After a result that could not be kept, before its message is given back.
+const STATE_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of a ciphertext that KMS could have made.
 const CIPHERTEXT_LIMIT: usize = 80 << 10;
 /// For finishing what was begun when asked to stop; the launcher kills the container after some more.
@@ -90,6 +94,15 @@ impl MessageLoop {
     /// # Errors
     /// The state cannot be opened.
     pub fn new(boot: Verified<Boot>, setting: &Setting, log: &Log) -> Result<Self, BootError> {
+        let state = State::open(&setting.state())?;
+        Self::with_state(boot, setting, log, state)
+    }
+
+    /// The same with a state that was opened elsewhere.
+    ///
+    /// # Errors
+    /// None for a boot that was verified under this setting.
+    pub fn with_state(boot: Verified<Boot>, setting: &Setting, log: &Log, state: State) -> Result<Self, BootError> {
         let contract = &boot.get().contract;
         let endpoints = Endpoints::of(contract, setting.simulator.as_deref())?;
         let launcher = Launcher::new(setting);
@@ -97,7 +110,7 @@ impl MessageLoop {
             .collaborators()
             .map(|(party, collaborator)| (party.name.clone(), Lane::new(collaborator, endpoints, &launcher)))
             .collect();
-        let state = Arc::new(State::open(&setting.state())?);
+        let state = Arc::new(state);
         Ok(Self { shared: Arc::new(Shared { boot, endpoints, lanes, state, log: log.clone() }) })
     }
 
@@ -134,6 +147,7 @@ impl MessageLoop {
             .set_max_outstanding_messages(OUTSTANDING_MESSAGES)
             .set_max_outstanding_bytes(OUTSTANDING_BYTES)
             .set_max_lease(LEASE)
+            .set_max_lease_extension(LEASE_STEP)
             .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
             .build();
         let shutdown = stream.shutdown_token();
@@ -155,7 +169,9 @@ impl MessageLoop {
             }
             while tasks.try_join_next().is_some() {}
         };
-        // Whoever waits gives its message back; whoever decrypts finishes. Dropping a handler gives its message back.
+        // Closed first, or what is given back now would be delivered to this very stream again.
+        drop(stream);
+        // Whoever waits gives its message back; whoever decrypts finishes.
         let _ = stopping.send(true);
         let finish = async {
             while tasks.join_next().await.is_some() {}
@@ -181,11 +197,12 @@ impl Shared {
     }
 
     /// Acknowledges a message only when nothing of it can be lost any more.
-    async fn handle(self: Arc<Self>, message: Message, handler: Handler, stopped: watch::Receiver<bool>) {
-        let fate = match self.process(&message, stopped).await {
+    async fn handle(self: Arc<Self>, message: Message, handler: Handler, mut stopped: watch::Receiver<bool>) {
+        let fate = match self.process(&message, stopped.clone()).await {
             Ok(fate) => fate,
             Err(error) => {
                 self.log.error("keeping a result failed", &[("reason", error.to_string().into())]);
+                let _ = timeout(STATE_PAUSE, stopped.wait_for(|stopped| *stopped)).await;
                 Fate::Again
             }
         };

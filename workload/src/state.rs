@@ -60,8 +60,21 @@ impl State {
             std::fs::create_dir_all(directory).map_err(|error: io::Error| failed(error.to_string()))?;
         }
         let database = Database::create(path).map_err(|error| failed(error.to_string()))?;
+        Self::with_tables(database).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Opens a store on other storage than a file.
+    ///
+    /// # Errors
+    /// The storage fails.
+    pub fn on(storage: impl redb::StorageBackend) -> Result<Self, StateError> {
+        let opened = Database::builder().create_with_backend(storage).map_err(redb::Error::from);
+        opened.and_then(Self::with_tables).map_err(|error| StateError { doing: "opening", why: error.to_string() })
+    }
+
+    fn with_tables(database: Database) -> Result<Self, redb::Error> {
         let state = Self { database };
-        state.create_tables().map_err(|error| failed(error.to_string()))?;
+        state.create_tables()?;
         Ok(state)
     }
 
