@@ -9,6 +9,8 @@ mod blob;
 mod challenge;
 mod client;
 pub mod credentials;
+#[cfg(feature = "docker-config")]
+pub mod docker_config;
 mod error;
 pub mod evidence;
 mod host;
@@ -24,6 +26,8 @@ pub use attach::{Attached, SignatureLayer};
 pub use blob::{Content, Progress};
 pub use client::{Client, ClientBuilder, Limits};
 pub use credentials::{CredentialSource, Credentials, Secret};
+#[cfg(feature = "docker-config")]
+pub use docker_config::DockerConfig;
 pub use error::{Error, Result};
 pub use manifest::{FetchedManifest, PushedManifest, TagOrDigest};
 pub use retry::RetryPolicy;
