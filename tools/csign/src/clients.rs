@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, path::Path, sync::Arc};
 
 use csign_keys::{GcpClientOptions, KeysError, OpenOptions, Password, Secret, Signer};
-use csign_registry::Client;
+use csign_registry::{Client, DockerConfig};
 
 use crate::{
     commands::KeyArgs,
@@ -16,8 +16,10 @@ impl Context {
     /// A registry client with this user's logins and certificates.
     pub(crate) fn registry(&self) -> Result<Client, Failure> {
         let environment = &self.environment;
-        let mut builder =
-            Client::builder().credentials(Arc::new(Logins { access_token: environment.access_token.clone() }));
+        let mut builder = Client::builder().credentials(Arc::new(Logins {
+            docker: environment.docker_config.as_ref().map(DockerConfig::new),
+            access_token: environment.access_token.clone(),
+        }));
         if let Some(address) = environment.simulator {
             builder = builder.simulator(address);
         }
@@ -30,7 +32,10 @@ impl Context {
     /// Google, or the simulator that stands for it when `simulated`.
     pub(crate) fn google(&self, simulated: bool) -> Result<GcpClientOptions, Failure> {
         if !simulated {
-            return Ok(GcpClientOptions::application_default());
+            return Ok(match &self.environment.access_token {
+                Some(token) => GcpClientOptions::access_token(Secret::new(token.clone())?),
+                None => GcpClientOptions::application_default(),
+            });
         }
         let (Some(address), Some(token)) = (self.environment.simulator, &self.environment.access_token) else {
             return Err(Failure::usage("the contract is simulated, but where the simulator is was not given")

@@ -37,7 +37,7 @@ pub(crate) struct Environment {
     pub(crate) password: Option<zeroize::Zeroizing<String>>,
     /// `CSIGN_SIMULATOR`: loopback address of the simulator.
     pub(crate) simulator: Option<SocketAddr>,
-    /// `GOOGLE_OAUTH_ACCESS_TOKEN`: used instead of application default credentials.
+    /// `GOOGLE_OAUTH_ACCESS_TOKEN`: used instead of application default credentials, and the simulator's token.
     pub(crate) access_token: Option<String>,
     /// `DOCKER_CONFIG`, else `$HOME/.docker`: where registry logins are.
     pub(crate) docker_config: Option<PathBuf>,
@@ -64,8 +64,7 @@ impl Environment {
         let home =
             std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(".docker"));
         Ok(Self {
-            // An empty password is a password: cosign users set COSIGN_PASSWORD="" for keys without one.
-            password: std::env::var("COSIGN_PASSWORD").ok().map(zeroize::Zeroizing::new),
+            password: password()?,
             simulator,
             access_token: text("GOOGLE_OAUTH_ACCESS_TOKEN")?,
             docker_config: std::env::var_os("DOCKER_CONFIG")
@@ -74,6 +73,15 @@ impl Environment {
                 .or(home),
             ca_file: std::env::var_os("CSIGN_CA_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
         })
+    }
+}
+
+/// An empty password is a password: cosign users set `COSIGN_PASSWORD=""` for keys without one.
+fn password() -> Result<Option<zeroize::Zeroizing<String>>, Failure> {
+    match std::env::var("COSIGN_PASSWORD") {
+        Ok(password) => Ok(Some(zeroize::Zeroizing::new(password))),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::usage("COSIGN_PASSWORD is not UTF-8")),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Registry logins: Docker's configuration first, then Google's access token for Google's registries.
 
 use csign_keys::{GcpClientOptions, google_access_token};
-use csign_registry::{CredentialSource, Credentials, Error, Secret, credentials::CredentialFuture};
+use csign_registry::{CredentialSource, Credentials, DockerConfig, Error, Secret, credentials::CredentialFuture};
 
 /// Where registry credentials come from.
 pub(crate) struct Logins {
+    /// Docker's configuration directory, if there is one.
+    pub(crate) docker: Option<DockerConfig>,
     /// `GOOGLE_OAUTH_ACCESS_TOKEN`
     pub(crate) access_token: Option<String>,
 }
@@ -15,6 +17,11 @@ const GOOGLE_USER: &str = "oauth2accesstoken";
 impl CredentialSource for Logins {
     fn credentials<'a>(&'a self, registry: &'a str) -> CredentialFuture<'a> {
         Box::pin(async move {
+            if let Some(docker) = &self.docker
+                && let Some(found) = docker.credentials(registry).await?
+            {
+                return Ok(Some(found));
+            }
             if !is_google(registry) {
                 return Ok(None);
             }

@@ -1,0 +1,143 @@
+//! A directory, a registry with an image in it, and csign.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use csign_oci::{Access, ContainerConfig, Descriptor, Digest, LayerBuilder, Layout, assemble};
+use simulator::registry::{Registry, RegistryOptions};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+pub(crate) const PASSWORD: &str = "correct horse";
+
+pub(crate) struct World {
+    pub(crate) directory: TempDir,
+    pub(crate) registry: Registry,
+    pub(crate) address: String,
+    pub(crate) digest: Digest,
+    runtime: Runtime,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Done {
+    /// Panics unless the command ended with `status` and said `words` on stderr or stdout.
+    #[track_caller]
+    pub(crate) fn expect(self, status: i32, words: &[&str]) -> Self {
+        let text = format!("{}{}", self.stdout, self.stderr);
+        assert_eq!(self.status, status, "{text}");
+        for word in words {
+            assert!(text.contains(word), "{word:?} is missing in:\n{text}");
+        }
+        self
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl World {
+    /// A registry with the image `team/app` in it, and an empty directory.
+    pub(crate) fn new() -> Self {
+        Self::with(RegistryOptions::default())
+    }
+
+    pub(crate) fn with(options: RegistryOptions) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+        let registry = Registry::new(options);
+        let address = runtime.block_on(registry.serve_standalone()).expect("registry").to_string();
+        let directory = TempDir::new().expect("directory");
+        let mut layer = LayerBuilder::new();
+        layer.file("workload", Access::root(0o555), "program").expect("file");
+        let image = assemble(ContainerConfig::default(), vec![(layer.build().expect("layer"), "test")]).expect("image");
+        let digest = image.descriptor.digest;
+        for (_, bytes) in &image.blobs {
+            registry.put_blob("team/app", bytes.clone());
+        }
+        registry.put_manifest("team/app", &digest.to_string(), &image.descriptor.media_type, image.manifest.clone());
+        let builder = Layout::create(directory.path().join("image")).expect("layout");
+        let descriptor: Descriptor = builder.add_image(&image).expect("layout");
+        builder.finish(vec![descriptor]).expect("layout");
+        Self { directory, registry, address, digest, runtime }
+    }
+
+    pub(crate) fn image(&self) -> String {
+        format!("{}/team/app@{}", self.address, self.digest)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("write");
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).expect("read")
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_csign"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("COSIGN_PASSWORD", PASSWORD)
+            .env("DOCKER_CONFIG", self.directory.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn csign(&self, arguments: &[&str]) -> Done {
+        self.command(arguments).output().expect("csign runs").into()
+    }
+
+    /// Makes a key pair NAME.key and NAME.pub.
+    pub(crate) fn key(&self, name: &str) {
+        self.csign(&["generate-key-pair", "--output-key-prefix", name]).expect(0, &[]);
+    }
+
+    /// A contract of parties with keys that exist, written to collaboration.toml.
+    pub(crate) fn contract(&self, parties: &[&str]) {
+        let mut text = format!(
+            "version = 1\nname = \"test\"\n[image]\nrepository = \"{}/team/app\"\n[build]\nrecipe = \"cargo-musl\"\n\
+             [environment]\nkind = \"google\"\n[operator]\nproject_id = \"op\"\nservice_account = \"sa@op\"\n\
+             [platform]\nhardware = [\"GCP_INTEL_TDX\"]\n\
+             [messages]\ntopic = \"projects/op/topics/t\"\nsubscription = \"projects/op/subscriptions/s\"\n",
+            self.address
+        );
+        for party in parties {
+            let key = self.read(&format!("{party}.pub"));
+            text.push_str(&format!("[[party]]\nname = \"{party}\"\npublic_key = '''\n{key}'''\n"));
+        }
+        self.write("collaboration.toml", &text);
+    }
+
+    /// Stops the registry.
+    pub(crate) fn unplug(self) -> (TempDir, String) {
+        self.runtime.shutdown_background();
+        (self.directory, self.address)
+    }
+}
