@@ -272,9 +272,16 @@ async fn content_that_is_not_what_its_digest_says_starts_nothing() {
     let image = push(&simulator, SCRIPT.as_bytes(), &[]);
     let unknown = repository().at(csign_oci::Digest::of("nothing"));
     assert!(matches!(simulator.launcher().launch(request(&unknown)).await, Err(Error::Pull { .. })));
+    let other = push(&simulator, b"other", &[]);
+    let stored = |image: &Pinned| simulator.registry().manifest(NAME, &image.digest.to_string()).expect("pushed").bytes;
+    let manifest: Manifest = serde_json::from_slice(&stored(&image)).expect("manifest");
+    let config = simulator.registry().blob(NAME, &manifest.config.digest).expect("pushed");
+    // As long as the genuine one, and well formed: only its digest differs.
+    let forged = String::from_utf8(config.to_vec()).expect("json").replace("argument", "ARGUMENT");
     let attacks = [
-        ("/manifests/", Effect::Body(bytes::Bytes::from_static(b"{}"))),
-        ("/blobs/", Effect::Body(bytes::Bytes::from_static(b"other"))),
+        ("/manifests/", Effect::Body(stored(&other))),
+        ("/blobs/", Effect::Body(forged.into())),
+        ("/blobs/", Effect::Body(bytes::Bytes::from_static(b"shorter"))),
         ("/manifests/", Effect::Truncate),
         ("/blobs/", Effect::Truncate),
         ("/manifests/", Effect::Status(500, None)),
