@@ -14,10 +14,10 @@ test *ARGS:
 demo *ARGS:
     cargo run --release -p simulator -- demo {{ARGS}}
 
-# Requests, time and memory of `csign verify` next to cosign's, from one run.
+# Requests, time and memory of `csign verify` next to cosign's, from one run; sizes, and how long the workload boots.
 bench *ARGS:
     cargo build --release -p csign -p csign-tests
-    target/release/csign-bench {{ARGS}}
+    target/release/csign-bench --demo {{ARGS}}
 
 # cosign, crane, oras, skopeo, docker-registry … into .peers.
 peers:

@@ -15,6 +15,7 @@ use csign_envelope::{
 };
 use csign_keys::cosign_pem::SealedKey;
 use csign_oci::{Access, Digest, ImageConfig, Index, LayerBuilder, LayerLimits, Manifest, Reference, json, read_layer};
+use csign_registry::fuzzing;
 use csign_trust::exchange::{Approval, Request};
 
 use crate::seeds;
@@ -52,6 +53,8 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "key_file", accepts: key_file, seed: || seeds::KEY_FILE.into() },
     Parser { name: "request", accepts: request, seed: || seeds::REQUEST.into() },
     Parser { name: "approval", accepts: approval, seed: || seeds::APPROVAL.into() },
+    Parser { name: "challenge", accepts: challenge, seed: || seeds::CHALLENGE.into() },
+    Parser { name: "docker_config", accepts: fuzzing::docker_config, seed: || seeds::DOCKER_CONFIG.into() },
 ];
 
 static CONTRACT: LazyLock<Contract> =
@@ -210,4 +213,8 @@ fn approval(bytes: &[u8]) -> bool {
     let image = approval.repository.at(approval.digest);
     assert!(approval.check(contract(), &image).is_err(), "a forged approval");
     true
+}
+
+fn challenge(bytes: &[u8]) -> bool {
+    fuzzing::challenge(text(bytes))
 }

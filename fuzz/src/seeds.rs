@@ -125,3 +125,10 @@ pub(crate) const APPROVAL: &str = r#"{"kind":"csign-approval","version":1,"party
 "verificationMaterial":{"publicKey":{"hint":"x"}},"dsseEnvelope":{"payloadType":"application/vnd.in-toto+json",
 "payload":"e30=","signatures":[{"sig":"MAYCAQECAQE="}]}},"reproduced":{"payloadType":"application/vnd.in-toto+json",
 "payload":"e30=","signatures":[{"sig":"MAYCAQECAQE="}]}}"#;
+
+pub(crate) const CHALLENGE: &str =
+    r#"Basic realm="x", Bearer realm="https://auth.example/token",service="r.example",scope="repository:a:pull,push""#;
+
+pub(crate) const DOCKER_CONFIG: &str = r#"{"auths":{"r.example:5000":{"auth":"bWU6cGE6c3M="},"i.example":{"auth":"",
+"identitytoken":"t"},"b.example":{"registrytoken":"t"},"u.example":{"username":"u","password":"p"}},"credsStore":"x",
+"credHelpers":{"h.example":"y"}}"#;

@@ -7,6 +7,7 @@
 mod measure;
 mod report;
 mod scene;
+mod workload;
 
 use std::{
     env,
@@ -22,11 +23,12 @@ use crate::{
     measure::Sample,
     report::{Report, Row},
     scene::Scene,
+    workload::Workload,
 };
 
 /// Compares `csign verify` with `cosign verify`.
 ///
-/// Example: csign-bench --runs 9 --layout target/image --json
+/// Example: csign-bench --runs 9 --demo --json
 #[derive(Debug, Parser)]
 struct Arguments {
     /// How often each program is measured.
@@ -38,6 +40,9 @@ struct Arguments {
     /// An OCI layout of the workload's image, to report its size.
     #[arg(long)]
     layout: Option<PathBuf>,
+    /// Play the simulator's demo first, to report its workload's image size and boot time.
+    #[arg(long, conflicts_with = "layout")]
+    demo: bool,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -49,6 +54,10 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     let scene = Scene::prepare();
+    let workload = match &arguments.layout {
+        Some(layout) => Some(Workload::of_layout(layout)),
+        None => arguments.demo.then(Workload::of_demo),
+    };
     let mut samples: Vec<Vec<Vec<Sample>>> = vec![vec![Vec::new(); scene.subjects.len()]; arguments.round_trip.len()];
     // The first round warms caches and is not counted.
     for round in 0..=arguments.runs {
@@ -68,7 +77,7 @@ fn main() -> ExitCode {
         let pairs = scene.subjects.iter().zip(samples);
         pairs.map(|(subject, samples)| Row::new(*milliseconds, subject, &samples)).collect::<Vec<_>>()
     });
-    let report = Report::new(rows.collect(), &scene, arguments.layout.as_deref());
+    let report = Report::new(rows.collect(), &scene, workload);
     let text = if arguments.json { report.json() } else { report.table() };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,11 +3,11 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
     measure::Sample,
     scene::{Program, Scene, Subject},
+    workload::Workload,
 };
 
 /// All figures of one run.
@@ -19,7 +19,7 @@ pub(crate) struct Report {
     ratios: Vec<Ratio>,
     csign_binary_bytes: u64,
     cosign_binary_bytes: Option<u64>,
-    workload_image_bytes: Option<u64>,
+    workload: Option<Workload>,
 }
 
 /// One program on one image at one round trip time: medians over the runs.
@@ -68,7 +68,7 @@ impl Row {
 
 impl Report {
     /// Adds ratios and sizes.
-    pub(crate) fn new(rows: Vec<Row>, scene: &Scene, layout: Option<&Path>) -> Self {
+    pub(crate) fn new(rows: Vec<Row>, scene: &Scene, workload: Option<Workload>) -> Self {
         let ratios = rows.iter().filter(|row| row.verifier == Program::Csign.to_string()).filter_map(|csign| {
             let cosign = rows.iter().find(|row| {
                 row.verifier == Program::Cosign.to_string()
@@ -87,7 +87,7 @@ impl Report {
             ratios: ratios.collect(),
             csign_binary_bytes: size(&scene.csign).unwrap_or_default(),
             cosign_binary_bytes: scene.cosign.as_deref().and_then(size),
-            workload_image_bytes: layout.map(image_size),
+            workload,
             rows,
         }
     }
@@ -119,12 +119,15 @@ impl Report {
             );
         }
         let mut sizes = vec![("csign", Some(self.csign_binary_bytes)), ("cosign", self.cosign_binary_bytes)];
-        sizes.push(("workload image", self.workload_image_bytes));
+        sizes.push(("workload image", self.workload.as_ref().map(|workload| workload.image_bytes)));
         text.push('\n');
         for (name, bytes) in sizes {
             if let Some(bytes) = bytes {
                 let _ = writeln!(text, "{name}: {:.1} MB", bytes as f64 / 1e6);
             }
+        }
+        if let Some(milliseconds) = self.workload.as_ref().and_then(|workload| workload.boot_ms) {
+            let _ = writeln!(text, "workload boot, all checks: {milliseconds} ms");
         }
         text
     }
@@ -138,18 +141,4 @@ fn median(values: impl Iterator<Item = usize>) -> usize {
 
 fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.len())
-}
-
-/// What a pull transfers: the manifest, the configuration and the layers of the layout's first image.
-fn image_size(layout: &Path) -> u64 {
-    let read = |path: &Path| -> Value {
-        let bytes = fs::read(path).unwrap_or_else(|e| panic!("reading {}: {e}", path.display()));
-        serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("parsing {}: {e}", path.display()))
-    };
-    let descriptor = &read(&layout.join("index.json"))["manifests"][0];
-    let digest = descriptor["digest"].as_str().expect("a layout's index lists a digest").replace(':', "/");
-    let manifest = read(&layout.join("blobs").join(digest));
-    let layers = manifest["layers"].as_array().into_iter().flatten();
-    let parts = [descriptor, &manifest["config"]].into_iter().chain(layers);
-    parts.filter_map(|part| part["size"].as_u64()).sum()
 }

@@ -185,6 +185,12 @@ fn server(registry: &str) -> &str {
     if registry == "index.docker.io" { DOCKER_HUB } else { registry }
 }
 
+/// Does this parse, with every login in it?
+pub(crate) fn accepts(bytes: &[u8]) -> bool {
+    let file = serde_json::from_slice::<File>(bytes);
+    file.is_ok_and(|file| file.auths.into_values().all(|login| login.credentials().is_ok()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,3 +31,18 @@ pub use docker_config::DockerConfig;
 pub use error::{Error, Result};
 pub use manifest::{FetchedManifest, PushedManifest, TagOrDigest};
 pub use retry::RetryPolicy;
+
+/// Parsers of foreign bytes that are no part of the interface, for the fuzz targets: were the bytes accepted?
+#[doc(hidden)]
+pub mod fuzzing {
+    /// One `WWW-Authenticate` header.
+    pub fn challenge(header: &str) -> bool {
+        crate::challenge::choose([header].into_iter()).is_some()
+    }
+
+    /// Docker's `config.json`.
+    #[cfg(feature = "docker-config")]
+    pub fn docker_config(bytes: &[u8]) -> bool {
+        crate::docker_config::accepts(bytes)
+    }
+}
