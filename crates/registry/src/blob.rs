@@ -25,7 +25,9 @@ const CHUNK: usize = 128 << 10;
 
 /// Hears how many bytes of a blob were transferred so far. After a broken connection it starts again from 0.
 #[derive(Clone, Default)]
-pub struct Progress(Option<Arc<dyn Fn(&Digest, u64) + Send + Sync>>);
+pub struct Progress(Option<Arc<Listener>>);
+
+type Listener = dyn Fn(&Digest, u64) + Send + Sync;
 
 impl Progress {
     /// Nobody listens.

@@ -5,7 +5,7 @@
 
 use csign_envelope::sig_image::MAX_SIGNATURES;
 use csign_oci::{
-    Descriptor, Manifest, Tag, json,
+    Descriptor, Manifest, Repository, Tag, json,
     manifest::{DOCKER_MANIFEST, IMAGE_MANIFEST},
 };
 use csign_trust::{ImageCheck, Need, report::printable};
@@ -39,24 +39,23 @@ pub async fn gather(client: &Client, check: &mut ImageCheck<'_>) {
             .unchecked(format!("{tag} holds {} signatures; more than {MAX_SIGNATURES} are not read", layers.len()));
     }
     let needed: Vec<&Descriptor> = layers.iter().filter(|layer| check.layer(layer) == Need::Payload).collect();
-    let mut payloads = stream::iter(needed.into_iter().map(|layer| {
-        let repository = &image.repository;
-        async move {
-            if layer.size > MAX_PAYLOAD {
-                return (
-                    layer,
-                    Err(format!("the payload {} has {} bytes; no honest one has", layer.digest, layer.size)),
-                );
-            }
-            let fetched = client.blob(repository, layer).await;
-            (layer, fetched.map_err(|error| format!("{error} ({})", error.hint())))
-        }
-    }))
-    .buffered(AT_ONCE);
-    while let Some((layer, fetched)) = payloads.next().await {
-        match fetched {
-            Ok(bytes) => check.payload(layer, &bytes),
-            Err(reason) => check.unchecked(reason),
+    let mut fetches = Vec::new();
+    for layer in &needed {
+        fetches.push(payload(client, &image.repository, layer));
+    }
+    let mut fetched = stream::iter(fetches).buffered(AT_ONCE);
+    for layer in &needed {
+        match fetched.next().await {
+            Some(Ok(bytes)) => check.payload(layer, &bytes),
+            Some(Err(reason)) => check.unchecked(reason),
+            None => check.unchecked(format!("the payload {} was not fetched", layer.digest)),
         }
     }
+}
+
+async fn payload(client: &Client, repository: &Repository, layer: &Descriptor) -> Result<Vec<u8>, String> {
+    if layer.size > MAX_PAYLOAD {
+        return Err(format!("the payload {} has {} bytes; no honest one has", layer.digest, layer.size));
+    }
+    client.blob(repository, layer).await.map_err(|error| format!("{error} ({})", error.hint()))
 }

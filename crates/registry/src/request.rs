@@ -167,19 +167,24 @@ impl Client {
 /// The error of a failed connection.
 pub(crate) fn transport(doing: &str, url: &Url, source: reqwest::Error) -> Error {
     let (doing, host) = (doing.to_owned(), host::name(url));
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(&source);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        let tls = inner.and_then(|e| e.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return Error::Certificate { doing, host, source };
-        }
-        cause = error.source();
+    if is_certificate(&source) {
+        return Error::Certificate { doing, host, source };
     }
     if source.is_connect() {
         Error::Unreachable { doing, host, source }
     } else {
         Error::Interrupted { doing, host, source }
+    }
+}
+
+/// Whether the cause is a certificate. I/O errors hide what they wrap from the chain of sources.
+fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
+    }
+    match error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
+        Some(inner) => is_certificate(inner),
+        None => error.source().is_some_and(is_certificate),
     }
 }
 

@@ -213,7 +213,8 @@ async fn a_foreign_writer_at_any_moment_loses_nothing() {
             attach(&image, &first).await.expect("attached");
             let (at, foreign) = (image.clone(), foreign_layer(&bench.registry, 9));
             let layer = foreign.clone();
-            let interfere = Effect::Before(Arc::new(move |registry| overwrite(registry, &at, &[layer.clone()])));
+            let interfere =
+                Effect::Before(Arc::new(move |registry| overwrite(registry, &at, std::slice::from_ref(&layer))));
             let reads = Fault::on(".sig", interfere.clone()).method(Method::GET).after(moment);
             bench.registry.inject(if moment < 4 { reads } else { Fault::on(".sig", interfere).method(Method::HEAD) });
             attach(&image, &signer).await.expect("attached");
@@ -231,7 +232,8 @@ async fn one_who_overwrites_for_ever_is_named_by_what_is_missing() {
     for bench in both_kinds().await {
         let (image, signer) = (bench.image(), Signer::new(0));
         let (at, layer) = (image.clone(), foreign_layer(&bench.registry, 9));
-        let interfere = Effect::Before(Arc::new(move |registry| overwrite(registry, &at, &[layer.clone()])));
+        let interfere =
+            Effect::Before(Arc::new(move |registry| overwrite(registry, &at, std::slice::from_ref(&layer))));
         bench.registry.inject(Fault::on(".sig", interfere).method(Method::GET).times(10_000));
         let error = attach_with(&impatient(), &image, &signer, 0).await.expect_err("could not hold");
         let Error::Incomplete { missing, .. } = &error else { panic!("{error:?}") };
@@ -254,7 +256,7 @@ async fn repair_brings_back_what_a_foreign_writer_dropped() {
             attach(&image, signer).await.expect("attached");
         }
         let foreign = foreign_layer(&bench.registry, 9);
-        overwrite(&bench.registry, &image, &[foreign.clone()]);
+        overwrite(&bench.registry, &image, std::slice::from_ref(&foreign));
         client().repair(&image).await.expect("repaired");
         assert_eq!(layers(&bench, &image)[0], foreign, "order was kept");
         assert!(signers.iter().all(|signer| has(&bench, &image, signer)));
@@ -308,7 +310,7 @@ async fn a_signature_that_only_the_tag_holds_is_kept_as_it_is() {
         bench.registry.put_blob(NAME, earlier.payload.clone());
         let bytes = BASE64_STANDARD.decode(&earlier.signature_base64).expect("base64");
         let layer = signature_layer(&earlier.payload, &bytes, &BTreeMap::new());
-        overwrite(&bench.registry, &image, &[layer.clone()]);
+        overwrite(&bench.registry, &image, std::slice::from_ref(&layer));
         assert_eq!(attach(&image, &signer).await.expect("attached"), Attached { rounds: 0, signatures: 1 });
         // A writer that read `.sig` before the signature came drops it; it is kept elsewhere all the same.
         bench.registry.delete_manifest(NAME, &sig_tag(&image));

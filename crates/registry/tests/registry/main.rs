@@ -1,8 +1,11 @@
 //! The client against the simulator's registry, over real connections.
 
+#![allow(clippy::expect_used, reason = "this is a test")]
+
 mod attach;
 mod auth;
 mod layout;
 mod read;
 mod support;
+mod tls;
 mod write;

@@ -51,7 +51,8 @@ async fn only_the_registrys_own_404_means_that_there_is_none() {
 async fn every_refusal_is_its_own_error() {
     let bench = Bench::new().await;
     bench.image();
-    let cases: [(u16, fn(&Error) -> bool); 6] = [
+    type Expected = fn(&Error) -> bool;
+    let cases: [(u16, Expected); 6] = [
         (401, |e| matches!(e, Error::Unauthorized { .. })),
         (403, |e| matches!(e, Error::Forbidden { .. })),
         (429, |e| matches!(e, Error::TooManyRequests { .. })),
