@@ -212,9 +212,16 @@ impl Shared {
         }
     }
 
-    /// 1. The contract admits the message. 2. It is not in the counts already. 3. Its collaborator's lane is free.
-    /// 4. KMS decrypts it. 5. It is text. 6. Its words go into the counts. A message that can never pass is refused for
-    /// good; one that may pass later comes again.
+    /// Decides a message's fate:
+    ///
+    /// 1. The contract admits it.
+    /// 2. It is not in the counts already.
+    /// 3. Its collaborator's lane is free.
+    /// 4. KMS decrypts it.
+    /// 5. It is text.
+    /// 6. Its words go into the counts.
+    ///
+    /// A message that can never pass is refused for good; one that may pass later comes again.
     async fn process(&self, message: &Message, stopped: watch::Receiver<bool>) -> Result<Fate, StateError> {
         // 1.
         let contract = &self.boot.get().contract;
