@@ -48,6 +48,13 @@ impl Ledger {
         self.rows.push([word.to_owned(), step.name, step.expected.to_owned(), found]);
     }
 
+    /// Notes that the demo had to stop here.
+    pub(super) fn stop(&mut self, why: &str) {
+        self.failed = true;
+        say(&format!("the demo could not go on: {why}"));
+        self.rows.push(["FAILED", "the demo could not go on", "reach its end", why].map(str::to_owned));
+    }
+
     /// Did every step come out as it must?
     pub(super) fn all_as_expected(&self) -> bool {
         !self.failed && !self.rows.is_empty()

@@ -40,13 +40,10 @@ pub(crate) struct Args {
 /// Plays the demo.
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut ledger = Ledger::default();
-    let played = play(&args, &mut ledger).await;
-    let table = ledger.table();
-    std::io::Write::write_all(&mut std::io::stdout(), table.as_bytes())?;
-    if let Err(error) = played {
-        ledger::say(&format!("the demo could not go on: {error}"));
-        return Ok(ExitCode::FAILURE);
+    if let Err(error) = play(&args, &mut ledger).await {
+        ledger.stop(&error.to_string());
     }
+    std::io::Write::write_all(&mut std::io::stdout(), ledger.table().as_bytes())?;
     Ok(if ledger.all_as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -76,21 +76,21 @@ async fn refused_boot(scene: &Scene, image: &Pinned, instance: &str, kind: Image
 /// Messages that the contract does not admit.
 pub(super) async fn messages(scene: &Scene, running: &Running, ledger: &mut Ledger) -> Result<()> {
     let key = data_key(1);
-    let cases: [(&str, Vec<(&str, &str)>, &str); 2] = [
+    let cases: [(&str, &str, &[(&str, &str)]); 2] = [
         (
             "refused: message of an unknown collaborator",
-            vec![("version", "1"), ("collaborator", "mallory"), ("message", "m1")],
             "unknown-collaborator",
+            &[("version", "1"), ("collaborator", "mallory"), ("message", "m1")],
         ),
         (
             "refused: message of collaborator-1 that names collaborator-2's key",
-            vec![("version", "1"), ("collaborator", "collaborator-1"), ("message", "m2"), ("key", &key)],
             "foreign-key",
+            &[("version", "1"), ("collaborator", "collaborator-1"), ("message", "m2"), ("key", &key)],
         ),
     ];
-    for (name, attributes, code) in cases {
+    for (name, code, attributes) in cases {
         let step = ledger.begin(name, "not decrypted, not counted");
-        scene.simulator.pubsub().publish(TOPIC, b"ciphertext".as_slice(), attributes)?;
+        scene.simulator.pubsub().publish(TOPIC, b"ciphertext".as_slice(), attributes.iter().copied())?;
         let wanted = |event: &Value| event["event"] == "message refused" && event["code"] == code;
         let refused = tokio::time::timeout(PATIENCE, event(&mut running.follow(), wanted)).await;
         match refused {
