@@ -43,6 +43,9 @@ struct Arguments {
     /// Play the simulator's demo first, to report its workload's image size and boot time.
     #[arg(long, conflicts_with = "layout")]
     demo: bool,
+    /// A csign that is built already (default: cargo builds it).
+    #[arg(long)]
+    csign: Option<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -53,10 +56,10 @@ fn main() -> ExitCode {
         return status;
     }
     let arguments = Arguments::parse();
-    let scene = Scene::prepare();
+    let scene = Scene::prepare(arguments.csign.clone());
     let workload = match &arguments.layout {
         Some(layout) => Some(Workload::of_layout(layout)),
-        None => arguments.demo.then(Workload::of_demo),
+        None => arguments.demo.then(|| Workload::of_demo(&scene.csign)),
     };
     let mut samples: Vec<Vec<Vec<Sample>>> = vec![vec![Vec::new(); scene.subjects.len()]; arguments.round_trip.len()];
     // The first round warms caches and is not counted.

@@ -56,9 +56,10 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Starts the registry and signs the images: one with csign and, where it is found, one with cosign.
-    pub(crate) fn prepare() -> Self {
+    pub(crate) fn prepare(csign: Option<PathBuf>) -> Self {
         let bench = Bench::new();
-        let csign = peer::csign().to_path_buf();
+        let csign = csign.unwrap_or_else(|| peer::csign().to_path_buf());
+        let csign = csign.canonicalize().expect("the path of csign");
         let cosign = peer::find("cosign");
         let (registry, registry_name) = match peer::find("crane").and_then(|_| Registry::with_referrers()) {
             Some(registry) => (registry, "crane registry serve"),

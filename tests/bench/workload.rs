@@ -34,10 +34,10 @@ impl Workload {
     }
 
     /// Of the image that the simulator's demo builds, signs and boots; building takes minutes.
-    pub(crate) fn of_demo() -> Self {
+    pub(crate) fn of_demo(csign: &Path) -> Self {
         let bench = Bench::new();
         let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
-        let (source, csign) = (path(&repository()), path(peer::csign()));
+        let (source, csign) = (path(&repository()), path(csign));
         let mut demo = std::process::Command::new(peer::simulator());
         demo.args(["demo", "--quick", "--keep", "kept", "--source", &source, "--csign", &csign])
             .current_dir(bench.dir());
