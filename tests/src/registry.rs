@@ -23,7 +23,7 @@ pub struct Registry {
 enum Running {
     Program(Server),
     ProgramWithFiles(Server, Bench),
-    Simulated(Simulator, Runtime),
+    Simulated(Box<Simulator>, Runtime),
 }
 
 impl Registry {
@@ -43,7 +43,7 @@ impl Registry {
     pub fn simulated() -> Self {
         let runtime = Runtime::new().expect("starting the simulator's threads");
         let simulator = runtime.block_on(Simulator::start(Config::default())).expect("starting the simulator");
-        Self::on(simulator.address().port(), Running::Simulated(simulator, runtime))
+        Self::on(simulator.address().port(), Running::Simulated(Box::new(simulator), runtime))
     }
 
     fn on(port: u16, running: Running) -> Self {
