@@ -81,8 +81,8 @@ impl fmt::Display for Refusal {
 impl Contract {
     /// Admits or refuses a message by its attributes.
     ///
-    /// 1. The version is ours. 2. The collaborator is one of the contract's. 3. The id is well-formed. 4. `key` and
-    /// `audience`, which the original client sends, are the contract's own where they are there.
+    /// The rules: 1. The version is ours. 2. The collaborator is one of the contract's. 3. The id is well-formed. 4. `key`
+    /// and `audience`, which the original client sends, are the contract's own where they are there.
     ///
     /// # Errors
     /// The first rule that the message breaks.

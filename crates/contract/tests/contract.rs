@@ -1,5 +1,7 @@
 //! The contract as its readers meet it.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use csign_contract::{Contract, ContractError, Threshold, lint, message::Refusal, template};
 use csign_envelope::PublicKey;
 use p256::ecdsa::SigningKey;

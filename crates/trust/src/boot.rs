@@ -43,7 +43,7 @@ pub struct BootReport {
 impl<'r> BootCheck<'r> {
     /// Steps 3 to 5 of the boot as far as the token goes; `roster` is the contract's.
     ///
-    /// 1. The token verifies: signature, issuer, audience, times, nonce. 2. Its claims are held against the contract.
+    /// The steps: 1. The token verifies: signature, issuer, audience, times, nonce. 2. Its claims are held against the contract.
     /// 3. The image is the one that it names, and the signatures in it are the first evidence.
     ///
     /// # Errors

@@ -294,10 +294,10 @@ impl ImageReport {
     ///
     /// # Errors
     /// The report itself, with its verdict.
-    pub fn into_verified(self) -> Result<Verified<Pinned>, Refused<Self>> {
+    pub fn into_verified(self) -> Result<Verified<Pinned>, Box<Refused<Self>>> {
         match self.verdict() {
             Verdict::Verified => Ok(Verified::new(self.image)),
-            verdict => Err(Refused { verdict, report: self }),
+            verdict => Err(Box::new(Refused { verdict, report: self })),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `docs/cli.md` is what the program says about itself. `UPDATE_REFERENCE=1 cargo test -p csign --test reference` writes it.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path};
 
 fn render(command: &mut clap::Command, path: &str, out: &mut String) {
@@ -18,7 +20,9 @@ fn render(command: &mut clap::Command, path: &str, out: &mut String) {
 fn the_reference_is_what_the_program_says() {
     let mut command = csign::command().term_width(100);
     command.build();
-    let mut want = "# Command reference\n\nGenerated from the program; `tools/csign/tests/reference.rs` keeps it true.\n".to_owned();
+    let mut want =
+        "# Command reference\n\nGenerated from the program; `tools/csign/tests/reference.rs` keeps it true.\n"
+            .to_owned();
     render(&mut command, "csign", &mut want);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
     if std::env::var_os("UPDATE_REFERENCE").is_some() {

@@ -192,7 +192,7 @@ impl Approval {
 
     /// The approval, if it is what `contract` asks of that party for `image`.
     ///
-    /// 1. The party and its key are the contract's. 2. Image and contract are ours. 3. The payload is the one that the
+    /// The rules: 1. The party and its key are the contract's. 2. Image and contract are ours. 3. The payload is the one that the
     /// party must sign, and the signature verifies. 4. The bundle holds the same signature. 5. The "reproduced"
     /// statement is signed by the party, about this image and this contract.
     ///

@@ -1,5 +1,7 @@
 //! The command line as the parties use it, against the simulator's registry.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod attach;
 mod contract;
 mod exchange;

@@ -76,7 +76,8 @@ async fn refused_boot(scene: &Scene, image: &Pinned, instance: &str, kind: Image
 /// Messages that the contract does not admit.
 pub(super) async fn messages(scene: &Scene, running: &Running, ledger: &mut Ledger) -> Result<()> {
     let key = data_key(1);
-    let cases: [(&str, &str, &[(&str, &str)]); 2] = [
+    type Attributes<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, &str, Attributes<'_>); 2] = [
         (
             "refused: message of an unknown collaborator",
             "unknown-collaborator",
