@@ -2,6 +2,7 @@
 //! launch, process; then what must be refused. Nothing is stubbed: signatures, tokens, ciphertexts and images are real.
 
 mod command;
+mod cosign;
 mod ledger;
 mod patch;
 mod refusals;

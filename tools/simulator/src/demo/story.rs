@@ -72,6 +72,7 @@ pub(super) async fn agree(scene: &Scene, quick: bool, ledger: &mut Ledger) -> Re
     quote(&verified.text());
     quote(&builder.csign(&["tree", &target])?.stdout);
     ledger.end(step, verified.status == 0, "builder, collaborator-1 and collaborator-2 signed");
+    super::cosign::verify(scene, &image, ledger)?;
     scene.release_keys(image.digest)?;
     Ok(image)
 }
