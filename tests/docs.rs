@@ -31,7 +31,9 @@ fn every_test_that_the_threat_model_names_exists() {
     sources(&repository(), &mut files);
     let all: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     let document = fs::read_to_string(repository().join("docs/threat-model.md")).unwrap();
-    let is_test = |name: &&str| name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let is_test = |name: &&str| {
+        name.contains('_') && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
     let names: Vec<&str> = code(&document).filter(is_test).collect();
     assert!(names.len() > 60, "{names:?}");
     let missing: Vec<&&str> = names.iter().filter(|name| !all.contains(&format!("fn {name}("))).collect();
@@ -42,6 +44,7 @@ fn every_test_that_the_threat_model_names_exists() {
 fn every_file_that_the_architecture_names_exists() {
     let document = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
     let is_file = |name: &&str| name.contains('/') && name.ends_with(".rs");
-    let missing: Vec<&str> = code(&document).filter(is_file).filter(|name| !repository().join(name).is_file()).collect();
+    let missing: Vec<&str> =
+        code(&document).filter(is_file).filter(|name| !repository().join(name).is_file()).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md names files that are not there: {missing:?}");
 }

@@ -116,8 +116,8 @@ mod tests {
     fn mirrors_are_welcome() {
         let text = r#"
             [source.crates-io]
-            replace-with = "mirror"
-            [source.mirror]
+            replace-with = "nearby"
+            [source.nearby]
             registry = "sparse+https://mirror.example/index/"
             [registries.internal]
             index = "sparse+https://internal.example/"
