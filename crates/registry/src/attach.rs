@@ -90,13 +90,14 @@ impl Client {
             .map(|mine| (mine, present.iter().find(|layer| counts_as(layer, mine)).cloned()))
             .collect();
         check_count(image, present.len() + to_keep.iter().filter(|(_, present)| present.is_none()).count())?;
+        let mut merge = Merge { client: self, image, seen: Vec::new(), rounds: 0, yielded: 0 };
+        merge.see(&listing, present);
         let mut current = to_keep.is_empty();
         for ((signature, layer), present) in to_keep {
             records.keep(&present.unwrap_or_else(|| layer.clone()), &signature.payload, &signature.key_id).await?;
         }
 
         // 2. and 3.
-        let mut merge = Merge { client: self, image, seen: Vec::new(), rounds: 0, yielded: 0 };
         let (limits, start, mut paused) = (&self.inner.limits, Instant::now(), false);
         loop {
             if !current {
@@ -106,7 +107,7 @@ impl Client {
             current = false;
             let unlisted = unkept(&listing).into_iter().map(|(signature, _)| signature.key_id.clone());
             let mut missing: Vec<String> = unlisted.chain(listing.gone.iter().cloned()).collect();
-            let lacking = merge.lacking(&listing, sig.as_ref().map(|(sig, _)| sig));
+            let lacking = merge.lacking(&listing, sig.as_ref().map_or(&[][..], |(sig, _)| sig.layers()));
             if missing.is_empty() && lacking.is_empty() {
                 let signatures = sig.map_or(0, |(sig, _)| sig.layers().len());
                 return Ok(Attached { rounds: merge.rounds, signatures });
@@ -174,16 +175,20 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// What was seen, now or before, and `.sig` does not hold.
-    fn lacking(&mut self, listing: &Listing, sig: Option<&SigImage>) -> Vec<Kept> {
-        let present = sig.map_or(&[][..], SigImage::layers);
+    /// Notes what a listing and a read of `.sig` showed.
+    fn see(&mut self, listing: &Listing, present: &[Descriptor]) {
         let foreign =
             |layer: &Descriptor| Kept { layer: layer.clone(), signer: format!("of payload {}", layer.digest) };
-        for kept in present.iter().map(foreign).chain(listing.kept.iter().cloned()) {
+        for kept in listing.kept.iter().cloned().chain(present.iter().map(foreign)) {
             if !self.seen.iter().any(|seen| same_layer(&seen.layer, &kept.layer)) {
                 self.seen.push(kept);
             }
         }
+    }
+
+    /// What was seen, now or before, and `.sig` does not hold.
+    fn lacking(&mut self, listing: &Listing, present: &[Descriptor]) -> Vec<Kept> {
+        self.see(listing, present);
         self.seen.iter().filter(|kept| !present.iter().any(|layer| same_layer(layer, &kept.layer))).cloned().collect()
     }
 
