@@ -19,7 +19,7 @@ fn packages() -> BTreeSet<(String, String)> {
             "--target",
             "x86_64-unknown-linux-gnu",
         ])
-        .args(["--prefix", "none", "--no-dedupe", "--format", "{p}\t{l}"])
+        .args(["--prefix", "none", "--format", "{p}\t{l}"])
         .current_dir(repository())
         .output()
         .expect("cargo starts");
@@ -27,6 +27,8 @@ fn packages() -> BTreeSet<(String, String)> {
     let text = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
     let lines = text.lines().filter_map(|line| line.split_once('\t'));
     let packages: BTreeSet<_> = lines
+        // " (*)" marks a package that the tree has shown already.
+        .map(|(package, license)| (package, license.trim_end_matches(" (*)")))
         .map(|(package, license)| (package.split(' ').next().unwrap_or_default().to_owned(), license.to_owned()))
         .collect();
     assert!(packages.iter().any(|(name, _)| name == "serde"), "the tree was not read: {text}");

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, path::Path, sync::Arc};
 
-use csign_keys::{GcpClientOptions, KeysError, OpenOptions, Password, Secret, Signer};
+use csign_keys::{GcpClientOptions, KeyUri, KeysError, OpenOptions, Password, Secret, Signer};
 use csign_registry::{Client, DockerConfig};
 
 use crate::{
@@ -46,7 +46,11 @@ impl Context {
 
     /// Opens the key to sign with. Under CSIGN_SIMULATOR, gcpkms:// keys are the simulator's.
     pub(crate) async fn signer(&self, args: &KeyArgs) -> Result<Signer, Failure> {
-        let google = self.google(self.environment.simulator.is_some() && self.environment.access_token.is_some())?;
+        let simulator = self.environment.simulator.filter(|_| self.environment.access_token.is_some());
+        if let (Some(address), KeyUri::GcpKms(_)) = (simulator, &args.key) {
+            self.note(format_args!("note: the key is the simulator's at {address}, not Google's"));
+        }
+        let google = self.google(simulator.is_some())?;
         let password = |_: &Path| self.password(args.password_file.as_deref());
         Ok(Signer::open(&args.key, &OpenOptions { password: &password, google: &google }).await?)
     }
