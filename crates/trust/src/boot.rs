@@ -128,8 +128,8 @@ impl BootReport {
         for row in &self.image.parties {
             let word = match row.status {
                 PartyStatus::Signed { .. } => Outcome::Passed,
-                _ if self.image.unchecked.is_empty() => Outcome::Failed,
-                _ => Outcome::Unchecked,
+                PartyStatus::Unchecked => Outcome::Unchecked,
+                _ => Outcome::Failed,
             };
             let detail = format!("{}: {}", row.status.word(), row.status.detail());
             rows.push(vec![word.word().to_owned(), format!("signature of {}", row.party), detail]);

@@ -31,8 +31,10 @@ pub enum PartyStatus {
         /// Where the signature was found.
         source: Source,
     },
-    /// No signature under this key.
+    /// Everything was read, and there is no signature under this key.
     Missing,
+    /// No signature under this key was found, but not everything could be read.
+    Unchecked,
     /// Signed, but another image.
     WrongDigest {
         /// The image that the party did sign.
@@ -255,7 +257,12 @@ impl<'r> ImageCheck<'r> {
 
     /// What was found out.
     pub fn report(self) -> ImageReport {
-        let rows = self.roster.signers().iter().zip(self.statuses);
+        let all_read = self.unchecked.is_empty();
+        let known = |status| match status {
+            PartyStatus::Missing if !all_read => PartyStatus::Unchecked,
+            status => status,
+        };
+        let rows = self.roster.signers().iter().zip(self.statuses.into_iter().map(known));
         ImageReport {
             required: self.roster.required(),
             parties: rows
@@ -308,6 +315,7 @@ impl PartyStatus {
         match self {
             Self::Signed { .. } => "signed",
             Self::Missing => "MISSING",
+            Self::Unchecked => "UNCHECKED",
             Self::WrongDigest { .. } => "WRONG DIGEST",
             Self::WrongPayload { .. } => "WRONG PAYLOAD",
             Self::BadSignature => "BAD SIGNATURE",
@@ -320,6 +328,7 @@ impl PartyStatus {
             Self::Signed { source: Source::Registry } => "signature in the registry".to_owned(),
             Self::Signed { source: Source::Token } => "signature in the attestation token".to_owned(),
             Self::Missing => "no signature under this key".to_owned(),
+            Self::Unchecked => "no signature was found, but not everything could be read".to_owned(),
             Self::WrongDigest { signed } => format!("signed {signed} instead"),
             Self::WrongPayload { problem } => problem.clone(),
             Self::BadSignature => "a payload names this key, but the signature does not verify".to_owned(),

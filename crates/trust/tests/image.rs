@@ -171,7 +171,9 @@ fn what_could_not_be_read_matters_only_while_someone_is_missing() {
     let roster = roster(&[1], "all");
     let mut check = ImageCheck::new(&image(), &roster);
     check.unchecked("the registry did not answer");
-    assert_eq!(check.report().verdict(), Verdict::CouldNotCheck);
+    let report = check.report();
+    assert_eq!(report.verdict(), Verdict::CouldNotCheck);
+    assert_eq!(status(&report, 0), &PartyStatus::Unchecked);
     let mut check = ImageCheck::new(&image(), &roster);
     check.unchecked("the registry did not answer");
     check.layer(&signed(&annotated(&image(), 1), 1));
