@@ -212,3 +212,19 @@ fn token_signatures_are_checked_again() {
     assert_eq!(verdict(public(1).id(), &base64, "RSASSA_PSS_SHA256").verdict(), Verdict::Rejected);
     assert_eq!(verdict(public(1).id(), "AAAA", "ECDSA_P256_SHA256").verdict(), Verdict::Rejected);
 }
+
+#[test]
+fn a_bad_signature_added_later_does_not_undo_a_good_one() {
+    let payload = annotated(&image(), 1);
+    let forged = layer(&payload, &signing(9).sign(&payload));
+    let elsewhere = annotated(&image().repository.at(Digest::of(b"another image")), 1);
+    let layers = [
+        (signed(&payload, 1), payload.clone()),
+        (forged.clone(), payload.clone()),
+        (signed(&elsewhere, 1), elsewhere.clone()),
+    ];
+    let both = roster(&[1, 2], "1");
+    assert_eq!(judge(&both, &layers).0.verdict(), Verdict::Verified);
+    let reversed: Vec<_> = layers.into_iter().rev().collect();
+    assert_eq!(judge(&both, &reversed).0.verdict(), Verdict::Verified);
+}
