@@ -44,6 +44,18 @@ pub fn lint(contract: &Contract) -> Vec<Warning> {
             warn("log-redirect", "… and launch.log_redirect \"always\" shows that log to the operator".to_owned());
         }
     }
+    for party in &contract.parties {
+        let algorithm = party.public_key.algorithm();
+        if !algorithm.is_read_by_confidential_space() {
+            warn(
+                "algorithm",
+                format!(
+                    "Confidential Space ignores {algorithm} signatures: {}'s are checked at boot, but never stand in the token",
+                    party.name
+                ),
+            );
+        }
+    }
     if contract.collaborators().next().is_none() {
         warn("no-collaborator", "no party has a [party.collaborator] table: nobody can send data".to_owned());
     }

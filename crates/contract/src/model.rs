@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use csign_envelope::PublicKey;
+use csign_envelope::{KeyError, PublicKey, SignatureAlgorithm};
 use csign_oci::Repository;
 use serde::{Deserialize, Serialize, de};
 
@@ -267,15 +267,48 @@ pub struct Messages {
 
 /// One who signs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "PartyTable", into = "PartyTable")]
 pub struct Party {
     /// Lowercase letters, digits and `-`; unique.
     pub name: String,
-    /// The key that this party signs with (PEM, `PUBLIC KEY`).
+    /// The key that this party signs with (PEM, `PUBLIC KEY`), under the algorithm in the member `algorithm` or else the one
+    /// that is usual for its type.
     pub public_key: PublicKey,
     /// What this party contributes, if it contributes data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collaborator: Option<Collaborator>,
+}
+
+/// A party as it is written. The usual algorithm is left out, so that a contract has one canonical form.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartyTable {
+    name: String,
+    public_key: PublicKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    algorithm: Option<SignatureAlgorithm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    collaborator: Option<Collaborator>,
+}
+
+impl TryFrom<PartyTable> for Party {
+    type Error = KeyError;
+
+    fn try_from(table: PartyTable) -> Result<Self, KeyError> {
+        let PartyTable { name, mut public_key, algorithm, collaborator } = table;
+        if let Some(algorithm) = algorithm {
+            public_key = public_key.with_algorithm(algorithm)?;
+        }
+        Ok(Self { name, public_key, collaborator })
+    }
+}
+
+impl From<Party> for PartyTable {
+    fn from(party: Party) -> Self {
+        let algorithm = party.public_key.algorithm();
+        let stated = algorithm != party.public_key.usual_algorithm();
+        let Party { name, public_key, collaborator } = party;
+        Self { name, public_key, algorithm: stated.then_some(algorithm), collaborator }
+    }
 }
 
 /// A party that contributes data and releases a key to the workload.

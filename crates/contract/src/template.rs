@@ -41,7 +41,8 @@ topic = "projects/<operator-project>/topics/<topic>"
 subscription = "projects/<operator-project>/subscriptions/<subscription>"
 print_words = false                 # true lets decrypted words into the log
 
-# Everyone who must sign, each with a key of their own (ECDSA P-256).
+# Everyone who must sign, each with a key of their own. Confidential Space reads ECDSA P-256 and RSA keys; with RSA,
+# algorithm = "RSASSA_PSS_SHA256" states another padding than PKCS#1 v1.5.
 [[party]]
 name = "builder"
 public_key = """

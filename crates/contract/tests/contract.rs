@@ -172,3 +172,27 @@ fn the_template_says_what_is_still_to_fill_in() {
     let error = parse(&template("word-count", "r.example/team/app", None)).expect_err("placeholders").to_string();
     assert!(error.contains("PUBLIC KEY"), "{error}");
 }
+
+#[test]
+fn an_algorithm_is_stated_once_and_belongs_to_the_key() {
+    let plain = parse(&sample()).expect("valid");
+    let stated = |algorithm: &str| {
+        parse(&sample().replacen("public_key", &format!("algorithm = \"{algorithm}\"\npublic_key"), 1))
+    };
+    let usual = stated("ECDSA_P256_SHA256").expect("valid");
+    assert_eq!(usual.digest(), plain.digest(), "the usual algorithm is left out of the canonical form");
+    for bad in ["RSASSA_PSS_SHA256", "ECDSA_P384_SHA384", "SHA256", ""] {
+        assert!(stated(bad).is_err(), "{bad:?} was accepted for a P-256 key");
+    }
+    let rsa = include_str!("../../envelope/tests/fixtures/keys/rsa2048.pem");
+    let key = |algorithm: &str| {
+        let text = sample();
+        let (start, end) = (text.find("-----BEGIN").expect("key"), text.find("-----END PUBLIC KEY-----").expect("key"));
+        let text = text.replacen(&text[start..end + 24], rsa.trim(), 1);
+        parse(&text.replacen("public_key", &format!("{algorithm}\npublic_key"), 1)).expect("valid")
+    };
+    let (pkcs1, pss) = (key(""), key("algorithm = \"RSASSA_PSS_SHA256\""));
+    assert_ne!(pkcs1.digest(), pss.digest(), "the algorithm is part of what is agreed");
+    let read = Contract::from_canonical(&pss.canonical()).expect("canonical");
+    assert_eq!(read.parties[0].public_key.algorithm().name(), "RSASSA_PSS_SHA256");
+}

@@ -1,6 +1,7 @@
 //! Signature formats and the public keys that verify them: simple signing, DSSE, in-toto statements, sigstore bundles.
 //! Pure: bytes and keys in, bytes and verdicts out.
 
+pub mod algorithm;
 pub mod bundle;
 pub mod dsse;
 pub mod key;
@@ -8,4 +9,5 @@ pub mod sig_image;
 pub mod simple_signing;
 pub mod statement;
 
-pub use key::{KeyError, KeyId, PublicKey, SignatureAlgorithm};
+pub use algorithm::{SignatureAlgorithm, UnknownAlgorithm};
+pub use key::{KeyError, KeyId, PublicKey};

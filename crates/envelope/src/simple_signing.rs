@@ -85,7 +85,9 @@ pub enum PayloadError {
     Type(String),
 }
 
-/// The annotations under which csign signs by default: the ones that Confidential Space requires, and `extra`.
+/// The annotations under which csign signs by default: the key and its algorithm, which Confidential Space requires, and
+/// `extra`. They are written for every algorithm, so that repository, digest and key determine the payload's bytes;
+/// Confidential Space itself ignores algorithms that it does not know.
 pub fn annotations(key: &PublicKey, extra: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut all = extra.clone();
     all.insert(PUB.to_owned(), key.confidential_space_pub());
