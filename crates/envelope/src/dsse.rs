@@ -1,6 +1,9 @@
 //! DSSE envelopes (Dead Simple Signing Envelope, protocol.md) with exactly one signature.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE},
+};
 use csign_oci::json;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +12,7 @@ use crate::key::PublicKey;
 /// Payload type of in-toto statements.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 
-/// An envelope. Payload and signature are standard base64 with padding.
+/// An envelope. Payload and signature are base64 with padding; csign writes the standard alphabet and reads both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
@@ -38,7 +41,7 @@ pub enum EnvelopeError {
     #[error("parsing the DSSE envelope: {0}")]
     Json(#[from] serde_json::Error),
     /// base64 that does not decode.
-    #[error("the envelope's {0} is not standard base64")]
+    #[error("the envelope's {0} is not base64")]
     Base64(&'static str),
     /// None or several signatures.
     #[error("the envelope has {0} signatures; exactly one is accepted")]
@@ -87,14 +90,19 @@ impl Envelope {
         let [signature] = self.signatures.as_slice() else {
             return Err(EnvelopeError::Signatures(self.signatures.len()));
         };
-        let payload = BASE64_STANDARD.decode(&self.payload).map_err(|_| EnvelopeError::Base64("payload"))?;
-        let signature = BASE64_STANDARD.decode(&signature.sig).map_err(|_| EnvelopeError::Base64("signature"))?;
+        let payload = decode(&self.payload).ok_or(EnvelopeError::Base64("payload"))?;
+        let signature = decode(&signature.sig).ok_or(EnvelopeError::Base64("signature"))?;
         if key.verify(&pae(&self.payload_type, &payload), &signature) {
             Ok(payload)
         } else {
             Err(EnvelopeError::Signature(key.id().to_string()))
         }
     }
+}
+
+/// Either alphabet, as envelope.md of the specification allows.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(text).or_else(|_| BASE64_URL_SAFE.decode(text)).ok()
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ pub mod algorithm;
 pub mod bundle;
 pub mod dsse;
 pub mod key;
+pub mod predicate;
 pub mod sig_image;
 pub mod simple_signing;
 pub mod statement;
 
 pub use algorithm::{SignatureAlgorithm, UnknownAlgorithm};
 pub use key::{KeyError, KeyId, PublicKey};
+pub use predicate::{PredicateError, PredicateType};
