@@ -3,87 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use csign_envelope::{KeyId, simple_signing};
+use csign_envelope::{
+    KeyId, simple_signing,
+    statement::{SIGN_PREDICATE, Statement, is_same_repository},
+};
 use csign_oci::{Descriptor, Digest, Pinned};
-use serde::Serialize;
 
 use crate::{
-    Refused, Roster, Verified,
-    report::{Verdict, printable},
+    Roster,
+    certificate::{CERTIFICATE_ANNOTATION, CertificateVerifier},
+    image_report::{ImageReport, PartyStatus, Source},
+    report::printable,
+    tally::Tally,
 };
-
-/// Where a signature was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// A layer of the `.sig` tag.
-    Registry,
-    /// The attestation token's `image_signatures`.
-    Token,
-}
-
-/// How one party stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "status", rename_all = "kebab-case")]
-pub enum PartyStatus {
-    /// Signed this very image with the key on the roster.
-    Signed {
-        /// Where the signature was found.
-        source: Source,
-    },
-    /// Everything was read, and there is no signature under this key.
-    Missing,
-    /// No signature under this key was found, but not everything could be read.
-    Unchecked,
-    /// Signed, but another image.
-    WrongDigest {
-        /// The image that the party did sign.
-        signed: Digest,
-    },
-    /// A signature by this key over something that is no signature payload.
-    WrongPayload {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A payload that names this party's key, whose signature does not verify.
-    BadSignature,
-}
-
-/// One party and how it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PartyRow {
-    /// The party's name.
-    pub party: String,
-    /// Its key's id.
-    pub key_id: KeyId,
-    /// How it stands.
-    #[serde(flatten)]
-    pub status: PartyStatus,
-}
-
-/// A signature that belongs to nobody on the roster. It changes nothing; anyone can add one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stray {
-    /// Digest of its payload.
-    pub payload: Digest,
-    /// What is known about it.
-    pub problem: String,
-}
-
-/// Everything that was found out about an image's signatures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ImageReport {
-    /// The image.
-    pub image: Pinned,
-    /// How many parties must have signed.
-    pub required: usize,
-    /// Every party, in the roster's order.
-    pub parties: Vec<PartyRow>,
-    /// Signatures by keys that are not on the roster.
-    pub unknown: Vec<Stray>,
-    /// Sources or signatures that could not be read, with the reason.
-    pub unchecked: Vec<String>,
-}
 
 /// What a layer of `.sig` needs before it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,12 +49,9 @@ enum Expected {
 /// Repository, digest and key determine the bytes of a payload, so most layers are judged by their digest alone; the
 /// bytes are needed only where they are not the expected ones.
 pub struct ImageCheck<'r> {
-    image: Pinned,
-    roster: &'r Roster,
+    tally: Tally<'r>,
     expected: HashMap<Digest, (Expected, Vec<u8>)>,
-    statuses: Vec<PartyStatus>,
-    unknown: Vec<Stray>,
-    unchecked: Vec<String>,
+    annotations: BTreeMap<String, String>,
 }
 
 impl<'r> ImageCheck<'r> {
@@ -132,65 +61,86 @@ impl<'r> ImageCheck<'r> {
             simple_signing::payload(&image.repository, &image.digest, annotations)
         };
         let mut expected: HashMap<Digest, (Expected, Vec<u8>)> = roster
-            .signers()
-            .iter()
-            .enumerate()
-            .map(|(index, signer)| {
-                let bytes = payload(&simple_signing::annotations(&signer.key, &BTreeMap::new()));
+            .keys()
+            .map(|(index, key)| {
+                let bytes = payload(&simple_signing::annotations(key, &BTreeMap::new()));
                 (Digest::of(&bytes), (Expected::Annotated(index), bytes))
             })
             .collect();
         let plain = payload(&BTreeMap::new());
         expected.insert(Digest::of(&plain), (Expected::Plain, plain));
-        Self {
-            image: image.clone(),
-            roster,
-            expected,
-            statuses: vec![PartyStatus::Missing; roster.signers().len()],
-            unknown: Vec::new(),
-            unchecked: Vec::new(),
+        Self { tally: Tally::new(image, roster), expected, annotations: BTreeMap::new() }
+    }
+
+    /// Counts only signatures that were made over all of these annotations.
+    #[must_use]
+    pub fn with_annotations(mut self, annotations: BTreeMap<String, String>) -> Self {
+        if !annotations.is_empty() {
+            // Payloads that are known without being read have no annotations of their own.
+            self.expected.clear();
         }
+        self.annotations = annotations;
+        self
+    }
+
+    /// Also counts signatures over the same digest under these names of its repository, for images that were copied.
+    #[must_use]
+    pub fn signed_as(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.tally.repositories.extend(names);
+        self
+    }
+
+    /// Lets `verifier` check what was signed with certificates. Without it such signatures belong to nobody.
+    #[must_use]
+    pub fn with_certificates(mut self, verifier: &'r dyn CertificateVerifier) -> Self {
+        self.tally.certificates(verifier);
+        self
     }
 
     /// The image that is checked.
     pub const fn image(&self) -> &Pinned {
-        &self.image
+        &self.tally.image
     }
 
     /// Have enough parties signed? Further evidence cannot change that.
     pub fn is_complete(&self) -> bool {
-        self.statuses.iter().filter(|status| matches!(status, PartyStatus::Signed { .. })).count()
-            >= self.roster.required()
+        self.tally.is_complete()
     }
 
-    fn everyone_signed(&self) -> bool {
-        self.statuses.iter().all(|status| matches!(status, PartyStatus::Signed { .. }))
+    /// Has every party signed? Further evidence cannot change any row of the report.
+    pub fn everyone_signed(&self) -> bool {
+        self.tally.everyone_signed()
     }
 
     /// A layer of the image's `.sig` tag.
     pub fn layer(&mut self, layer: &Descriptor) -> Need {
         if layer.media_type != simple_signing::MEDIA_TYPE {
-            self.stray(layer.digest, format!("its media type is {:?}", printable(&layer.media_type, 80)));
+            self.tally.stray(layer.digest, format!("its media type is {:?}", printable(&layer.media_type, 80)));
             return Need::Nothing;
         }
         let Some(signature) = signature_of(layer) else {
-            self.stray(layer.digest, format!("no base64 in the annotation {}", simple_signing::SIGNATURE_ANNOTATION));
+            let problem = format!("no base64 in the annotation {}", simple_signing::SIGNATURE_ANNOTATION);
+            self.tally.stray(layer.digest, problem);
             return Need::Nothing;
         };
         let Some((expected, bytes)) = self.expected.get(&layer.digest) else {
             return if self.everyone_signed() { Need::Nothing } else { Need::Payload };
         };
-        let signers = self.roster.signers();
-        let (claimed, found) = match expected {
+        let found = match expected {
+            // The payload names its key: by any other it is a forgery.
             Expected::Annotated(index) => {
-                (Some(*index), signers[*index].key.verify(bytes, &signature).then_some(*index))
+                let key = self.tally.roster.signers().get(*index).and_then(|signer| signer.key());
+                key.is_some_and(|key| key.verify(bytes, &signature)).then_some(*index)
             }
-            Expected::Plain => (None, signers.iter().position(|signer| signer.key.verify(bytes, &signature))),
+            Expected::Plain => self.tally.signer_of(bytes, &signature),
         };
-        match (claimed, found) {
-            (_, Some(index)) => self.record(index, PartyStatus::Signed { source: Source::Registry }),
-            (Some(index), None) => self.record(index, PartyStatus::BadSignature),
-            (None, None) => self.stray(layer.digest, "signed with a key that is not on the roster".to_owned()),
+        match (expected, found) {
+            (_, Some(index)) => self.tally.record(index, PartyStatus::Signed { source: Source::Registry }),
+            (Expected::Annotated(index), None) => self.tally.record(*index, PartyStatus::BadSignature),
+            (Expected::Plain, None) => {
+                let bytes = bytes.clone();
+                self.by_certificate_or_stranger(layer, &bytes, &signature);
+            }
         }
         Need::Nothing
     }
@@ -202,136 +152,108 @@ impl<'r> ImageCheck<'r> {
             return;
         }
         let Some(signature) = signature_of(layer) else { return };
-        let signer = self.roster.signers().iter().position(|signer| signer.key.verify(bytes, &signature));
-        let Some(index) = signer else {
-            self.stray(layer.digest, "signed with a key that is not on the roster".to_owned());
-            return;
-        };
+        match self.tally.signer_of(bytes, &signature) {
+            Some(index) => self.judge_payload(index, bytes),
+            None => self.by_certificate_or_stranger(layer, bytes, &signature),
+        }
+    }
+
+    fn by_certificate_or_stranger(&mut self, layer: &Descriptor, bytes: &[u8], signature: &[u8]) {
+        if !layer.annotations.contains_key(CERTIFICATE_ANNOTATION) {
+            return self.tally.stray(layer.digest, "signed with a key that is not on the roster");
+        }
+        let check = |verifier: &dyn CertificateVerifier| verifier.layer(bytes, Some(signature), &layer.annotations);
+        if let Some(found) = self.tally.certified(layer.digest, check) {
+            self.judge_payload(found.signer, &found.payload);
+        }
+    }
+
+    /// What a simple-signing payload says that the signer did sign.
+    fn judge_payload(&mut self, index: usize, bytes: &[u8]) {
         let status = match simple_signing::Payload::parse(bytes) {
             Err(error) => PartyStatus::WrongPayload { problem: printable(&error.to_string(), 200) },
-            Ok(payload) if payload.critical.image.docker_manifest_digest != self.image.digest => {
-                PartyStatus::WrongDigest { signed: payload.critical.image.docker_manifest_digest }
+            Ok(payload) => {
+                let signed = payload.critical.image.docker_manifest_digest;
+                let name = &payload.critical.identity.docker_reference;
+                if signed != self.tally.image.digest {
+                    PartyStatus::WrongDigest { signed: signed.to_string() }
+                } else if !self.tally.repositories.iter().any(|known| is_same_repository(name, known)) {
+                    PartyStatus::WrongRepository { signed: printable(name, 200) }
+                } else {
+                    self.judge_annotations(payload.optional.unwrap_or_default(), Source::Registry)
+                }
             }
-            Ok(_) => PartyStatus::Signed { source: Source::Registry },
         };
-        self.record(index, status);
+        self.tally.record(index, status);
+    }
+
+    fn judge_annotations(&self, signed: BTreeMap<String, serde_json::Value>, source: Source) -> PartyStatus {
+        for (name, want) in &self.annotations {
+            match signed.get(name) {
+                Some(got) if got.as_str() == Some(want) => {}
+                Some(got) => {
+                    let got = printable(&got.to_string(), 80);
+                    return PartyStatus::WrongPayload { problem: format!("annotation {name} is {got}, not {want:?}") };
+                }
+                None => return PartyStatus::WrongPayload { problem: format!("no annotation {name}") },
+            }
+        }
+        PartyStatus::Signed { source }
+    }
+
+    /// A sigstore bundle from a referrer of the image. The steps: 1. Somebody on the roster signed it. 2. It is a
+    /// signature: its predicate says so, and an attestation of the same party is none. 3. It is about this image in this
+    /// repository. 4. It has the annotations that were asked for.
+    pub fn bundle(&mut self, bytes: &[u8]) {
+        // 1.
+        let Some(found) = self.tally.bundle(bytes) else { return };
+        let status = match Statement::parse(&found.payload) {
+            Err(error) => PartyStatus::WrongPayload { problem: printable(&error.to_string(), 200) },
+            // 2.
+            Ok(statement) if statement.predicate_type != SIGN_PREDICATE => return,
+            Ok(statement) => match statement.require_subject(&self.tally.image.digest, &self.tally.repositories) {
+                // 3.
+                Err(error) => PartyStatus::of_statement_error(error),
+                // 4.
+                Ok(()) => {
+                    let hex = self.tally.image.digest.hex();
+                    let about =
+                        |subject: &csign_envelope::statement::Subject| subject.digest.get("sha256") == Some(&hex);
+                    let subject = statement.subject.into_iter().find(about);
+                    let annotations = subject.and_then(|subject| subject.annotations).unwrap_or_default();
+                    self.judge_annotations(annotations, Source::Bundle)
+                }
+            },
+        };
+        self.tally.record(found.signer, status);
     }
 
     /// A signature from the attestation token. The payload is rebuilt and the signature checked again here: the token
     /// says that somebody signed, the roster says who counts.
     pub fn token_signature(&mut self, found: &TokenSignature<'_>) {
-        let Some(index) = self.roster.signers().iter().position(|signer| signer.key.id() == found.key_id) else {
-            return;
-        };
-        let key = &self.roster.signers()[index].key;
-        let payload = simple_signing::payload(
-            &self.image.repository,
-            &self.image.digest,
-            &simple_signing::annotations(key, &BTreeMap::new()),
-        );
+        let Some((index, key)) = self.tally.roster.keys().find(|(_, key)| key.id() == found.key_id) else { return };
+        let image = &self.tally.image;
+        let annotations = simple_signing::annotations(key, &BTreeMap::new());
+        let payload = simple_signing::payload(&image.repository, &image.digest, &annotations);
         let verifies = found.algorithm == key.algorithm().name()
             && BASE64_STANDARD.decode(found.signature).is_ok_and(|signature| key.verify(&payload, &signature));
         // A payload with further annotations cannot be rebuilt: then the registry decides, so this is no verdict.
-        if verifies {
-            self.record(index, PartyStatus::Signed { source: Source::Token });
+        if verifies && self.annotations.is_empty() {
+            self.tally.record(index, PartyStatus::Signed { source: Source::Token });
         }
     }
 
     /// A source or a payload that could not be read.
     pub fn unchecked(&mut self, reason: impl Into<String>) {
-        self.unchecked.push(reason.into());
-    }
-
-    /// A party that signed stays signed; otherwise the newest finding stands.
-    fn record(&mut self, index: usize, status: PartyStatus) {
-        if let Some(slot) = self.statuses.get_mut(index)
-            && !matches!(slot, PartyStatus::Signed { .. })
-        {
-            *slot = status;
-        }
-    }
-
-    fn stray(&mut self, payload: Digest, problem: String) {
-        self.unknown.push(Stray { payload, problem });
+        self.tally.unchecked(reason);
     }
 
     /// What was found out.
     pub fn report(self) -> ImageReport {
-        let all_read = self.unchecked.is_empty();
-        let known = |status| match status {
-            PartyStatus::Missing if !all_read => PartyStatus::Unchecked,
-            status => status,
-        };
-        let rows = self.roster.signers().iter().zip(self.statuses.into_iter().map(known));
-        ImageReport {
-            required: self.roster.required(),
-            parties: rows
-                .map(|(signer, status)| PartyRow { party: signer.name.clone(), key_id: signer.key.id(), status })
-                .collect(),
-            image: self.image,
-            unknown: self.unknown,
-            unchecked: self.unchecked,
-        }
+        self.tally.report()
     }
 }
 
 fn signature_of(layer: &Descriptor) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(layer.annotations.get(simple_signing::SIGNATURE_ANNOTATION)?).ok()
-}
-
-impl ImageReport {
-    /// How many parties signed.
-    pub fn signed(&self) -> usize {
-        self.parties.iter().filter(|row| matches!(row.status, PartyStatus::Signed { .. })).count()
-    }
-
-    /// Enough signatures verify; what could not be read does not matter then. Otherwise something unread means that it
-    /// could not be checked.
-    pub fn verdict(&self) -> Verdict {
-        if self.required > 0 && self.signed() >= self.required {
-            Verdict::Verified
-        } else if self.unchecked.is_empty() {
-            Verdict::Rejected
-        } else {
-            Verdict::CouldNotCheck
-        }
-    }
-
-    /// The image, if enough parties signed it.
-    ///
-    /// # Errors
-    /// The report itself, with its verdict.
-    pub fn into_verified(self) -> Result<Verified<Pinned>, Box<Refused<Self>>> {
-        match self.verdict() {
-            Verdict::Verified => Ok(Verified::new(self.image)),
-            verdict => Err(Box::new(Refused { verdict, report: self })),
-        }
-    }
-}
-
-impl PartyStatus {
-    /// The word in tables.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Signed { .. } => "signed",
-            Self::Missing => "MISSING",
-            Self::Unchecked => "UNCHECKED",
-            Self::WrongDigest { .. } => "WRONG DIGEST",
-            Self::WrongPayload { .. } => "WRONG PAYLOAD",
-            Self::BadSignature => "BAD SIGNATURE",
-        }
-    }
-
-    /// What a person should know beside the word.
-    pub fn detail(&self) -> String {
-        match self {
-            Self::Signed { source: Source::Registry } => "signature in the registry".to_owned(),
-            Self::Signed { source: Source::Token } => "signature in the attestation token".to_owned(),
-            Self::Missing => "no signature under this key".to_owned(),
-            Self::Unchecked => "no signature was found, but not everything could be read".to_owned(),
-            Self::WrongDigest { signed } => format!("signed {signed} instead"),
-            Self::WrongPayload { problem } => problem.clone(),
-            Self::BadSignature => "a payload names this key, but the signature does not verify".to_owned(),
-        }
-    }
 }

@@ -3,16 +3,22 @@
 //! No I/O, no clock, no environment: bytes, keys and `now` come in. `csign verify` and the workload's boot call the same
 //! functions, so what is printed and what is decided share one path.
 
+mod attestation;
 mod boot;
+pub mod certificate;
 pub mod exchange;
 mod image;
+mod image_report;
 pub mod report;
 mod roster;
+mod tally;
 
+pub use attestation::{AttestationCheck, AttestationReport, AttestedStatement, Judgement, StatementPolicy};
 pub use boot::{Boot, BootCheck, BootReport};
-pub use image::{ImageCheck, ImageReport, Need, PartyRow, PartyStatus, Source, Stray, TokenSignature};
+pub use image::{ImageCheck, Need, TokenSignature};
+pub use image_report::{ImageReport, PartyRow, PartyStatus, Source, Stray};
 pub use report::{Check, ExitStatus, Outcome, Refused, Verdict};
-pub use roster::{Roster, RosterError, Signer};
+pub use roster::{Credential, Identity, Roster, RosterError, Signer};
 
 /// A `T` that passed every check that its report lists.
 ///

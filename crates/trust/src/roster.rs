@@ -1,22 +1,81 @@
-//! Who must sign: names, keys and a threshold. Every key stands once.
+//! Who must sign: names, keys or identities, and a threshold. Every key and every identity stands once.
+
+use std::{fmt, sync::Arc};
 
 use csign_contract::{Contract, Threshold};
 use csign_envelope::{KeyId, PublicKey};
 
+use crate::certificate::Certified;
+
 /// One who must sign.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Signer {
     /// The party's name, or the file that its key came from.
     pub name: String,
-    /// The key that counts for this party.
-    pub key: PublicKey,
+    /// What counts as this party's signature.
+    pub credential: Credential,
+}
+
+/// What a signer signs with.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A key that everyone knows.
+    Key(PublicKey),
+    /// Short-lived certificates in which an authority confirms an identity.
+    Identity(Identity),
+}
+
+/// Whose certificates count: a rule over what a verified certificate says.
+#[derive(Clone)]
+pub struct Identity {
+    text: String,
+    matches: Arc<dyn Fn(&Certified) -> bool + Send + Sync>,
 }
 
 /// Who must sign, and how many of them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Roster {
     signers: Vec<Signer>,
     required: usize,
+}
+
+impl Signer {
+    /// A signer with a key.
+    pub fn with_key(name: impl Into<String>, key: PublicKey) -> Self {
+        Self { name: name.into(), credential: Credential::Key(key) }
+    }
+
+    /// The key, if it is one that decides.
+    pub const fn key(&self) -> Option<&PublicKey> {
+        match &self.credential {
+            Credential::Key(key) => Some(key),
+            Credential::Identity(_) => None,
+        }
+    }
+}
+
+impl Identity {
+    /// An identity that people know as `text`, and the rule that says which certificates are its own.
+    pub fn new(text: impl Into<String>, matches: impl Fn(&Certified) -> bool + Send + Sync + 'static) -> Self {
+        Self { text: text.into(), matches: Arc::new(matches) }
+    }
+
+    /// Is it this one's certificate?
+    pub fn matches(&self, certified: &Certified) -> bool {
+        (self.matches)(certified)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.text)
+    }
 }
 
 /// Why a roster makes no sense.
@@ -35,6 +94,9 @@ pub enum RosterError {
         /// The key's id.
         id: KeyId,
     },
+    /// One identity twice: one certificate would count twice.
+    #[error("{0} stands twice on the list; each party needs an identity of its own")]
+    SameIdentity(String),
     /// More signatures wanted than there are keys.
     #[error("the threshold {required} is more than the {keys} keys")]
     Threshold {
@@ -49,18 +111,23 @@ impl Roster {
     /// A roster of `signers`, of whom `threshold` must have signed.
     ///
     /// # Errors
-    /// No signer, one key twice, or a threshold above the number of signers.
+    /// No signer, one key or identity twice, or a threshold above the number of signers.
     pub fn new(signers: Vec<Signer>, threshold: Threshold) -> Result<Self, RosterError> {
         if signers.is_empty() {
             return Err(RosterError::Empty);
         }
         for (index, second) in signers.iter().enumerate() {
-            if let Some(first) = signers[..index].iter().find(|first| first.key.id() == second.key.id()) {
-                return Err(RosterError::SameKey {
-                    first: first.name.clone(),
-                    second: second.name.clone(),
-                    id: second.key.id(),
-                });
+            for first in &signers[..index] {
+                match (&first.credential, &second.credential) {
+                    (Credential::Key(one), Credential::Key(other)) if one.id() == other.id() => {
+                        let (first, second) = (first.name.clone(), second.name.clone());
+                        return Err(RosterError::SameKey { first, second, id: other.id() });
+                    }
+                    (Credential::Identity(one), Credential::Identity(other)) if one.text == other.text => {
+                        return Err(RosterError::SameIdentity(one.text.clone()));
+                    }
+                    _ => {}
+                }
             }
         }
         let required = threshold.required(signers.len());
@@ -75,13 +142,18 @@ impl Roster {
     /// # Errors
     /// None for a contract that was parsed; the rules are checked again all the same.
     pub fn of_contract(contract: &Contract) -> Result<Self, RosterError> {
-        let signer = |party: &csign_contract::Party| Signer { name: party.name.clone(), key: party.public_key.clone() };
+        let signer = |party: &csign_contract::Party| Signer::with_key(&party.name, party.public_key.clone());
         Self::new(contract.parties.iter().map(signer).collect(), contract.signatures.threshold)
     }
 
     /// Everyone who may sign, in the order given.
     pub fn signers(&self) -> &[Signer] {
         &self.signers
+    }
+
+    /// The keys, with the index of the signer to whom each belongs.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (usize, &PublicKey)> {
+        self.signers.iter().enumerate().filter_map(|(index, signer)| Some((index, signer.key()?)))
     }
 
     /// How many of them must have signed.

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let mut before = ImageCheck::new(&image, &roster);
     evidence::gather(&client, &mut before).await;
     let before = before.report();
-    let approved = |key_id| signatures.iter().any(|signature| signature.key().id() == key_id);
+    let approved = |key_id| signatures.iter().any(|signature| Some(signature.key().id()) == key_id);
     let missing: Vec<&str> = before
         .parties
         .iter()
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         let lost = after
             .parties
             .iter()
-            .find(|row| row.key_id == signature.key().id() && !matches!(row.status, PartyStatus::Signed { .. }));
+            .find(|row| row.key_id == Some(signature.key().id()) && !matches!(row.status, PartyStatus::Signed { .. }));
         if let Some(row) = lost {
             return Err(Failure::could_not_check(format_args!(
                 "the signature of {} was attached but is not there any more",

@@ -66,7 +66,7 @@ fn roster(args: &Args, image: &Pinned, context: &Context) -> Result<Roster, Fail
         }
         return Ok(Roster::of_contract(&contract)?);
     }
-    let signer = |path: &PathBuf| Ok(Signer { name: path.display().to_string(), key: read_public_key(path)? });
+    let signer = |path: &PathBuf| Ok(Signer::with_key(path.display().to_string(), read_public_key(path)?));
     let signers = args.key.iter().map(signer).collect::<Result<Vec<_>, Failure>>()?;
     Ok(Roster::new(signers, args.threshold.0)?)
 }
@@ -95,9 +95,9 @@ fn text(report: &ImageReport, verdict: Verdict) -> String {
     let rows: Vec<Vec<String>> = report
         .parties
         .iter()
-        .map(|row| vec![row.party.clone(), row.status.word().to_owned(), row.key_id.to_string(), row.status.detail()])
+        .map(|row| vec![row.party.clone(), row.status.word().to_owned(), row.credential(), row.status.detail()])
         .collect();
-    let mut out = table(&["PARTY", "STATUS", "KEY ID", "DETAIL"], &rows);
+    let mut out = table(&["PARTY", "STATUS", "KEY ID OR IDENTITY", "DETAIL"], &rows);
     for stray in &report.unknown {
         out.push_str(&format!("unknown   {}: {}\n", stray.payload, stray.problem));
     }
