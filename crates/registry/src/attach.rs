@@ -1,13 +1,5 @@
-//! Attaching signatures so that none is lost, although `.sig` is one tag that everyone rewrites.
-//!
-//! 1. Each writer first keeps its signature where nobody else writes ([`crate::records`]).
-//! 2. It lists everything that is kept and reads `.sig`.
-//! 3. If `.sig` lacks something that is kept, it puts `.sig` again with what was there and what was lacking, and goes
-//!    back to 2.
-//!
-//! It is done only when a listing and a read that came after its last put show nothing lacking. Whoever puts last thus
-//! lists after its put and sees every signature kept before; one kept later has a writer who will put later still. A
-//! tool that knows only `.sig` and overwrites it is repaired by the next writer or by [`Client::repair`].
+//! Attaching signatures so that none is lost, although `.sig` is one tag that everyone rewrites: each is kept where
+//! nobody else writes ([`crate::records`]), then everything that is kept is merged into `.sig` ([`crate::merge`]).
 
 use std::collections::BTreeMap;
 
@@ -17,19 +9,15 @@ use csign_envelope::{
     simple_signing::SIGNATURE_ANNOTATION,
 };
 use csign_oci::{Descriptor, Digest, Pinned, Tag};
-use tokio::time::Instant;
 
 use crate::{
     blob::{Content, Progress},
     client::Client,
     error::{Error, Result},
     manifest::TagOrDigest,
-    records::{Kept, Listing, Records},
-    retry::jitter,
+    merge::{Kept, Listing, Merge, SharedTag},
+    records::Records,
 };
-
-/// How often a put is put off because somebody else has just written, before it is done all the same.
-const YIELDS: u32 = 2;
 
 /// A signature to attach. That it verifies is the caller's business; see `csign_trust`.
 #[derive(Clone, Debug)]
@@ -72,59 +60,32 @@ impl Client {
         same_signer: &SameSigner<'_>,
     ) -> Result<Attached> {
         let ours = ours.iter().map(|signature| Ok((signature, layer(signature)?))).collect::<Result<Vec<_>>>()?;
-        let mut records = Records::new(self, image);
         let counts_as = |kept: &Descriptor, (signature, layer): &(&SignatureLayer, Descriptor)| {
             same_layer(kept, layer) || same_signer(kept, signature)
         };
-
-        // 1. Keep ours, unless a signature of the same signer is kept. If one is in `.sig` only, keep that one: a writer
-        // that has read `.sig` before it came could still drop it.
-        let mut listing = records.list().await?;
-        let mut sig = self.sig_image(image, &sig_tag(image)).await?;
-        let present = sig.as_ref().map_or(&[][..], |(sig, _)| sig.layers());
         let unkept = |listing: &Listing| -> Vec<&(&SignatureLayer, Descriptor)> {
-            ours.iter().filter(|mine| !listing.kept.iter().any(|kept| counts_as(&kept.layer, mine))).collect()
+            ours.iter().filter(|mine| !listing.kept.iter().any(|kept| counts_as(&kept.entry, mine))).collect()
         };
-        let to_keep: Vec<_> = unkept(&listing)
+
+        // Keep ours, unless a signature of the same signer is kept. If one is in `.sig` only, keep that one: a writer
+        // that has read `.sig` before it came could still drop it.
+        let mut merge = Merge::new(self, image, SigTag { client: self, image, records: Records::new(self, image) });
+        let view = merge.look().await?;
+        let present = view.document.as_ref().map_or(&[][..], |(sig, _)| sig.layers());
+        let to_keep: Vec<_> = unkept(&view.listing)
             .into_iter()
             .map(|mine| (mine, present.iter().find(|layer| counts_as(layer, mine)).cloned()))
             .collect();
         check_count(image, present.len() + to_keep.iter().filter(|(_, present)| present.is_none()).count())?;
-        let mut merge = Merge { client: self, image, seen: Vec::new(), rounds: 0, yielded: 0 };
-        merge.see(&listing, present);
-        let mut current = to_keep.is_empty();
+        let current = to_keep.is_empty();
         for ((signature, layer), present) in to_keep {
-            records.keep(&present.unwrap_or_else(|| layer.clone()), &signature.payload, &signature.key_id).await?;
+            let layer = present.unwrap_or_else(|| layer.clone());
+            merge.shared.records.keep(&layer, &signature.payload, &signature.key_id).await?;
         }
-
-        // 2. and 3.
-        let (limits, start, mut paused) = (&self.inner.limits, Instant::now(), false);
-        loop {
-            if !current {
-                listing = records.list().await?;
-                sig = self.sig_image(image, &sig_tag(image)).await?;
-            }
-            current = false;
-            let unlisted = unkept(&listing).into_iter().map(|(signature, _)| signature.key_id.clone());
-            let mut missing: Vec<String> = unlisted.chain(listing.gone.iter().cloned()).collect();
-            let lacking = merge.lacking(&listing, sig.as_ref().map_or(&[][..], |(sig, _)| sig.layers()));
-            if missing.is_empty() && lacking.is_empty() {
-                let signatures = sig.map_or(0, |(sig, _)| sig.layers().len());
-                return Ok(Attached { rounds: merge.rounds, signatures });
-            }
-            if merge.rounds >= limits.attach_rounds || start.elapsed() >= limits.attach_time {
-                missing.extend(lacking.into_iter().map(|kept| kept.signer));
-                missing.sort();
-                missing.dedup();
-                return Err(Error::Incomplete { image: image.clone(), missing, rounds: merge.rounds });
-            }
-            // Somebody has written over our put: let others finish, then look again before the next.
-            let wait = merge.rounds > 0 && !paused;
-            paused = wait || !merge.put(sig.take(), lacking).await?;
-            if paused {
-                tokio::time::sleep(jitter(limits.attach_pause)).await;
-            }
-        }
+        let unlisted =
+            |listing: &Listing| unkept(listing).into_iter().map(|(signature, _)| signature.key_id.clone()).collect();
+        let merged = merge.run(current.then_some(view), &unlisted).await?;
+        Ok(Attached { rounds: merged.rounds, signatures: merged.entries })
     }
 
     /// Merges everything that is kept into `.sig` again, for instance after a tool that knows only `.sig` overwrote it.
@@ -164,59 +125,49 @@ impl Client {
     }
 }
 
-/// The state of one attach between its rounds.
-struct Merge<'a> {
+/// `.sig`, and the records of its signatures.
+struct SigTag<'a> {
     client: &'a Client,
     image: &'a Pinned,
-    /// Every layer seen so far in a record or in `.sig`: what a foreign writer drops is put back.
-    seen: Vec<Kept>,
-    rounds: u32,
-    yielded: u32,
+    records: Records<'a>,
 }
 
-impl Merge<'_> {
-    /// Notes what a listing and a read of `.sig` showed.
-    fn see(&mut self, listing: &Listing, present: &[Descriptor]) {
-        let foreign =
-            |layer: &Descriptor| Kept { layer: layer.clone(), signer: format!("of payload {}", layer.digest) };
-        for kept in listing.kept.iter().cloned().chain(present.iter().map(foreign)) {
-            if !self.seen.iter().any(|seen| same_layer(&seen.layer, &kept.layer)) {
-                self.seen.push(kept);
-            }
-        }
+impl SharedTag for SigTag<'_> {
+    type Document = SigImage;
+    const ENTRIES: &'static str = "the signature of key";
+
+    fn tag(&self) -> Tag {
+        Tag::for_digest(&self.image.digest, ".sig")
     }
 
-    /// What was seen, now or before, and `.sig` does not hold.
-    fn lacking(&mut self, listing: &Listing, present: &[Descriptor]) -> Vec<Kept> {
-        self.see(listing, present);
-        self.seen.iter().filter(|kept| !present.iter().any(|layer| same_layer(layer, &kept.layer))).cloned().collect()
+    fn entries(sig: &SigImage) -> &[Descriptor] {
+        sig.layers()
     }
 
-    /// Puts `.sig` with what `lacking` adds to it, unless somebody else has just written. Says whether it put.
-    async fn put(&mut self, sig: Option<(SigImage, Digest)>, lacking: Vec<Kept>) -> Result<bool> {
-        if lacking.is_empty() {
-            return Ok(false);
-        }
-        let before = sig.as_ref().map(|(_, digest)| *digest);
-        let mut sig = sig.map_or_else(SigImage::empty, |(sig, _)| sig);
+    fn same(a: &Descriptor, b: &Descriptor) -> bool {
+        same_layer(a, b)
+    }
+
+    fn name(layer: &Descriptor) -> String {
+        format!("of payload {}", layer.digest)
+    }
+
+    async fn list(&mut self) -> Result<Listing> {
+        self.records.list().await
+    }
+
+    async fn read(&mut self) -> Result<Option<(SigImage, Digest)>> {
+        self.client.sig_image(self.image, &self.tag().into()).await
+    }
+
+    async fn write(&mut self, before: Option<SigImage>, lacking: Vec<Kept>) -> Result<Vec<Descriptor>> {
+        let mut sig = before.unwrap_or_else(SigImage::empty);
         check_count(self.image, sig.layers().len() + lacking.len())?;
         self.client.load_config(self.image, &mut sig).await?;
-        lacking.into_iter().for_each(|kept| sig.append(kept.layer));
-        let tag = sig_tag(self.image);
-        let now = self.client.describe(&self.image.repository, &tag).await?.map(|descriptor| descriptor.digest);
-        if now != before && self.yielded < YIELDS {
-            self.yielded += 1;
-            return Ok(false);
-        }
-        self.client.push_sig_image(self.image, &tag, &sig).await?;
-        self.rounds += 1;
-        self.yielded = 0;
-        Ok(true)
+        lacking.into_iter().for_each(|kept| sig.append(kept.entry));
+        self.client.push_sig_image(self.image, &self.tag().into(), &sig).await?;
+        Ok(Vec::new())
     }
-}
-
-fn sig_tag(image: &Pinned) -> TagOrDigest {
-    TagOrDigest::Tag(Tag::for_digest(&image.digest, ".sig"))
 }
 
 fn layer(signature: &SignatureLayer) -> Result<Descriptor> {

@@ -106,6 +106,14 @@ pub enum Error {
         /// The registry's words.
         message: String,
     },
+    /// 405: the registry does not delete, or not by tag.
+    #[error("{doing}: {host} does not allow it (405)")]
+    Undeletable {
+        /// What was being done.
+        doing: String,
+        /// The registry.
+        host: String,
+    },
     /// Content or a header with another digest.
     #[error("{doing}: the digest is {got}, it must be {want}")]
     DigestMismatch {
@@ -125,6 +133,26 @@ pub enum Error {
         want: u64,
         /// Size found, as far as it was read, in bytes.
         got: u64,
+    },
+    /// A manifest that refers to another image, or to none.
+    #[error("{doing}: it refers to {}, not to {want}", got.map_or("nothing".to_owned(), |got| got.to_string()))]
+    WrongSubject {
+        /// What was being done.
+        doing: String,
+        /// The image's digest.
+        want: Digest,
+        /// The digest of its subject.
+        got: Option<Digest>,
+    },
+    /// A referrer that was pushed and that the registry's listing does not show.
+    #[error("{doing}: {host} took {digest} and does not list it")]
+    Unlisted {
+        /// What was being done.
+        doing: String,
+        /// The referrer.
+        digest: Digest,
+        /// The registry.
+        host: String,
     },
     /// More than a limit allows.
     #[error("{doing}: more than the limit of {limit} {unit}")]
@@ -210,12 +238,14 @@ pub enum Error {
         /// How many there would be.
         count: usize,
     },
-    /// After all rounds `.sig` still lacks signatures.
-    #[error("after {rounds} rounds the signatures of {image} still lack those of key {}", missing.join(", key "))]
+    /// After all rounds a tag that others write too still lacks entries.
+    #[error("after {rounds} rounds the tag that lists them for {image} still lacks {entries} {}", missing.join(", "))]
     Incomplete {
         /// The image.
         image: Pinned,
-        /// Key ids, or what is known of the signer.
+        /// What the tag lists.
+        entries: &'static str,
+        /// Key ids, or what is known of the signer; digests of referrers.
         missing: Vec<String>,
         /// Rounds made.
         rounds: u32,
@@ -237,9 +267,12 @@ impl Error {
             Self::TooManyRequests { .. } => "wait, then repeat the command",
             Self::Server { .. } => "the registry has a fault of its own; repeat later",
             Self::Refused { .. } => "the registry does not accept this request; its own log may say more",
+            Self::Undeletable { .. } => "deleting must be enabled in the registry; some allow it by digest only",
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => {
                 "the content is damaged or was replaced: do not use it, and ask who runs the registry"
             }
+            Self::WrongSubject { .. } => "the registry lists what does not belong to the image; it counts for nothing",
+            Self::Unlisted { .. } => "wait, then repeat the command; if it happens again, ask who runs the registry",
             Self::TooLarge { .. } => "no honest content of this kind is so large; look at what the repository holds",
             Self::Malformed { .. } => {
                 "check that the host really is an OCI registry and not, say, a proxy's login page"
@@ -252,7 +285,9 @@ impl Error {
             Self::SigImage { .. } => "something else was pushed under the signature tag; move it away, then repeat",
             Self::BadSignature { .. } => "remove white space and line ends from the signature, or sign again",
             Self::TooManySignatures { .. } => "remove signatures that nobody needs from the repository, then repeat",
-            Self::Incomplete { .. } => "other writers are still at work: wait, then run csign attach --repair",
+            Self::Incomplete { .. } => {
+                "other writers are still at work: wait, then repeat the command, or run csign attach --repair"
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod auth;
 mod blob;
 mod challenge;
 mod client;
+mod content;
 pub mod credentials;
 #[cfg(feature = "docker-config")]
 pub mod docker_config;
@@ -17,7 +18,10 @@ mod host;
 mod layout;
 mod listing;
 mod manifest;
+mod merge;
+mod push_referrer;
 mod records;
+mod referrers_tag;
 mod request;
 mod retry;
 mod transport;
@@ -30,6 +34,7 @@ pub use credentials::{CredentialSource, Credentials, Secret};
 pub use docker_config::DockerConfig;
 pub use error::{Error, Result};
 pub use manifest::{FetchedManifest, PushedManifest, TagOrDigest};
+pub use push_referrer::{PushedReferrer, Referrer};
 pub use retry::RetryPolicy;
 
 /// Parsers of foreign bytes that are no part of the interface, for the fuzz targets: were the bytes accepted?

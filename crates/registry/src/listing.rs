@@ -117,7 +117,7 @@ impl Client {
         }
     }
 
-    fn bounded(&self, doing: &str, entries: usize) -> Result<()> {
+    pub(crate) fn bounded(&self, doing: &str, entries: usize) -> Result<()> {
         let limit = self.inner.limits.entries;
         if entries > limit {
             return Err(Error::TooLarge { doing: doing.to_owned(), limit: limit as u64, unit: "entries" });
@@ -131,7 +131,7 @@ fn of_type(found: Vec<Descriptor>, artifact_type: Option<&str>) -> Vec<Descripto
     found.into_iter().filter(|d| artifact_type.is_none_or(|kind| d.artifact_type() == Some(kind))).collect()
 }
 
-fn parse_index(doing: &str, host: &str, bytes: &[u8]) -> Result<Index> {
+pub(crate) fn parse_index(doing: &str, host: &str, bytes: &[u8]) -> Result<Index> {
     let index: Index = parse(doing, host, bytes)?;
     match index.media_type.as_deref() {
         None | Some(IMAGE_INDEX) => Ok(index),

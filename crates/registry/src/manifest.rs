@@ -194,6 +194,29 @@ impl Client {
             })
             .await
     }
+
+    /// Removes a tag, or a manifest with all its tags. Says whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::Undeletable`] if the registry does not allow it; any answer that proves neither.
+    pub async fn delete_manifest(&self, repository: &Repository, reference: &TagOrDigest) -> Result<bool> {
+        let doing = &format!("deleting manifest {reference} of {repository}");
+        self.inner
+            .retry
+            .run(async || {
+                let ask = Ask::get(doing, repository, &format!("manifests/{reference}"))?.method(Method::DELETE);
+                let response = self.send(&ask).await?;
+                match response.status() {
+                    StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT => Ok(true),
+                    StatusCode::NOT_FOUND => absence(doing, response).await.map(|_| false),
+                    StatusCode::METHOD_NOT_ALLOWED => {
+                        Err(Error::Undeletable { doing: doing.clone(), host: repository.registry().to_owned() })
+                    }
+                    _ => Err(refusal(doing, response).await),
+                }
+            })
+            .await
+    }
 }
 
 impl Client {

@@ -15,6 +15,7 @@ use crate::{
     client::Client,
     error::{Error, Result},
     manifest::{FetchedManifest, TagOrDigest},
+    merge::{Kept, Listing},
 };
 
 /// The artifact type of a referrer that keeps signatures in the simple-signing format.
@@ -23,21 +24,6 @@ pub(crate) const ARTIFACT_TYPE: &str = "application/vnd.csign.signature.v1+json"
 const KEY_ID: &str = "vnd.csign.key-id";
 /// Records fetched at the same time.
 const AT_ONCE: usize = 8;
-
-/// A signature layer and whose it is said to be.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub(crate) layer: Descriptor,
-    pub(crate) signer: String,
-}
-
-/// What a listing found.
-pub(crate) struct Listing {
-    /// All signatures kept, in an order that depends on nothing but themselves.
-    pub(crate) kept: Vec<Kept>,
-    /// Records that are listed and could not be found: the listing will not hold for long.
-    pub(crate) gone: Vec<String>,
-}
 
 /// The records of one image.
 pub(crate) struct Records<'a> {
@@ -80,7 +66,7 @@ impl<'a> Records<'a> {
         }
         let mut kept: Vec<Kept> =
             names.iter().filter_map(|n| self.read.get(&n.to_string())).flatten().cloned().collect();
-        kept.sort_by(|a, b| order(&a.layer).cmp(&order(&b.layer)));
+        kept.sort_by(|a, b| order(&a.entry).cmp(&order(&b.entry)));
         Ok(Listing { kept, gone })
     }
 
@@ -146,7 +132,7 @@ fn signatures(name: &str, fetched: &FetchedManifest) -> Vec<Kept> {
         None => format!("of payload {} in {name}", layer.digest),
     };
     let layers = manifest.layers.iter().filter(|layer| layer_signature(layer).is_some());
-    layers.map(|layer| Kept { layer: layer.clone(), signer: signer(layer) }).collect()
+    layers.map(|layer| Kept { entry: layer.clone(), name: signer(layer) }).collect()
 }
 
 fn order(layer: &Descriptor) -> (Digest, Option<&String>) {

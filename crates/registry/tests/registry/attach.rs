@@ -25,7 +25,7 @@ use csign_registry::{Attached, Client, Error, Limits, SignatureLayer};
 use p256::ecdsa::{Signature, SigningKey, signature::RandomizedSigner as _};
 use simulator::registry::{Effect, Fault, Registry, RegistryOptions};
 
-use crate::support::{Bench, NAME, client_with};
+use crate::support::{Bench, NAME, both_kinds, client_with};
 
 /// Someone who signs images.
 #[derive(Clone)]
@@ -140,11 +140,6 @@ fn overwrite(registry: &Registry, image: &Pinned, layers: &[Descriptor]) {
     let encoded = sig.encode().expect("encodes");
     registry.put_blob(NAME, encoded.config);
     registry.put_manifest(NAME, &sig_tag(image), &encoded.media_type, encoded.manifest);
-}
-
-async fn both_kinds() -> [Bench; 2] {
-    let old = RegistryOptions { referrers: false, ..RegistryOptions::default() };
-    [Bench::new().await, Bench::with(old).await]
 }
 
 #[tokio::test]

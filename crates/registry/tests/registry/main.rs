@@ -6,6 +6,7 @@ mod attach;
 mod auth;
 mod layout;
 mod read;
+mod referrers;
 mod support;
 mod tls;
 mod write;

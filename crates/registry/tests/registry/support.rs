@@ -48,6 +48,12 @@ impl Bench {
     }
 }
 
+/// A registry with the referrers API, and one without.
+pub(crate) async fn both_kinds() -> [Bench; 2] {
+    let old = RegistryOptions { referrers: false, ..RegistryOptions::default() };
+    [Bench::new().await, Bench::with(old).await]
+}
+
 pub(crate) fn builder() -> ClientBuilder {
     Client::builder().retry(RetryPolicy {
         tries: 3,
