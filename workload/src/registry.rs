@@ -1,8 +1,11 @@
-//! Further evidence at boot: the signatures under the image's `.sig` tag.
+//! Further evidence at boot: the signatures that the image's registry has, under `.sig` and as bundles.
 
 use std::{sync::Arc, time::Duration};
 
-use csign_registry::{Client, evidence};
+use csign_registry::{
+    Client,
+    evidence::{self, Attached},
+};
 use csign_trust::BootCheck;
 
 use crate::{credentials::MachineAccount, endpoints::Endpoints};
@@ -11,7 +14,11 @@ use crate::{credentials::MachineAccount, endpoints::Endpoints};
 /// check: then a party that is missing could not be checked, which is not the same as unsigned.
 pub(crate) async fn gather(check: &mut BootCheck<'_>, endpoints: &Endpoints) {
     match client(endpoints) {
-        Ok(client) => evidence::gather(&client, check.image()).await,
+        Ok(client) => {
+            let image = check.image();
+            let attached = Attached::Registry(&client, image.image().clone());
+            evidence::gather(&attached, image).await;
+        }
         Err(error) => check.image().unchecked(error.to_string()),
     }
 }

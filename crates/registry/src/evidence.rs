@@ -1,61 +1,219 @@
-//! Gathers an image's signatures from its registry for [`csign_trust::ImageCheck`], which judges them.
+//! Gathers what is attached to an image for [`csign_trust`], which judges it: signatures for [`ImageCheck`], attestations
+//! for [`AttestationCheck`].
 //!
-//! `csign verify` and the workload's boot both come here. One request fetches the `.sig` manifest; a payload is fetched
-//! only where its digest does not tell what it says and somebody is still missing.
+//! `csign verify`, `csign collect` and the workload's boot all come here. What cannot be read is recorded in the check as
+//! unchecked, so that it never passes for absent. Legacy signatures need one request for any number of signers; bundles
+//! are looked for only while somebody is missing.
 
-use csign_envelope::sig_image::MAX_SIGNATURES;
-use csign_oci::{
-    Descriptor, Manifest, Repository, Tag, json,
-    manifest::{DOCKER_MANIFEST, IMAGE_MANIFEST},
+use csign_envelope::{
+    bundle::{MEDIA_TYPE_PREFIX, PREDICATE_ANNOTATION},
+    sig_image::MAX_SIGNATURES,
+    statement::SIGN_PREDICATE,
 };
-use csign_trust::{ImageCheck, Need, report::printable};
-use futures_util::{StreamExt as _, stream};
+use csign_oci::{
+    Descriptor, Manifest, Pinned, Tag, json,
+    manifest::{DOCKER_MANIFEST, EMPTY_JSON, IMAGE_MANIFEST},
+};
+use csign_trust::{AttestationCheck, ImageCheck, Need, report::printable};
+use futures_util::{Stream, StreamExt as _, stream};
 
-use crate::{Client, TagOrDigest};
+use crate::{Client, FetchedManifest, TagOrDigest, error::Error};
 
-/// Payloads on their way at the same time.
-const AT_ONCE: usize = 8;
-/// A payload is a few hundred bytes; a larger one is an attack on memory.
+/// Manifests and blobs on their way at the same time.
+const AT_ONCE: usize = 16;
+/// A simple-signing payload is a few hundred bytes; a larger one is an attack on memory.
 const MAX_PAYLOAD: u64 = 64 << 10;
+/// Largest envelope or bundle, in bytes: an SBOM of a large image has a few megabytes.
+const MAX_ATTESTATION: u64 = 32 << 20;
+/// Most bundles and attestation layers that are read for one image: a hostile registry could list them for ever.
+const MAX_BUNDLES: usize = 1000;
 
-/// Hands every signature under the image's `.sig` tag to `check`. What cannot be read is recorded there as unchecked.
-pub async fn gather(client: &Client, check: &mut ImageCheck<'_>) {
-    let image = check.image().clone();
-    let tag = Tag::for_digest(&image.digest, ".sig");
-    let fetched = match client.manifest(&image.repository, &TagOrDigest::Tag(tag.clone())).await {
-        Ok(Some(fetched)) => fetched,
-        Ok(None) => return,
-        Err(error) => return check.unchecked(format!("{error} ({})", error.hint())),
+/// Where what is attached to an image is read.
+pub enum Attached<'a> {
+    /// In a registry. The repository is usually the image's own.
+    Registry(&'a Client, Pinned),
+}
+
+/// Hands every signature of the image to `check`. The steps: 1. The `.sig` tag. 2. Bundles among the referrers, while
+/// somebody is missing.
+pub async fn gather(from: &Attached<'_>, check: &mut ImageCheck<'_>) {
+    // 1.
+    match from.tagged(".sig").await {
+        Ok(Some(layers)) => legacy(from, &layers, check).await,
+        Ok(None) => {}
+        Err(reason) => check.unchecked(reason),
+    }
+    if check.everyone_signed() {
+        return;
+    }
+    // 2.
+    let candidates = match from.bundles(Some(SIGN_PREDICATE)).await {
+        Ok(candidates) => candidates,
+        Err(reason) => return check.unchecked(reason),
     };
-    if ![IMAGE_MANIFEST, DOCKER_MANIFEST].contains(&fetched.media_type.as_str()) {
-        return check.unchecked(format!("{tag} is {:?}, not an image manifest", printable(&fetched.media_type, 80)));
-    }
-    let layers = match json::from_slice::<Manifest>(&fetched.bytes) {
-        Ok(manifest) => manifest.layers,
-        Err(error) => return check.unchecked(format!("parsing the manifest under {tag}: {error}")),
-    };
-    if layers.len() > MAX_SIGNATURES {
-        return check
-            .unchecked(format!("{tag} holds {} signatures; more than {MAX_SIGNATURES} are not read", layers.len()));
-    }
-    let needed: Vec<&Descriptor> = layers.iter().filter(|layer| check.layer(layer) == Need::Payload).collect();
-    let mut fetches = Vec::new();
-    for layer in &needed {
-        fetches.push(payload(client, &image.repository, layer));
-    }
-    let mut fetched = stream::iter(fetches).buffered(AT_ONCE);
-    for layer in &needed {
-        match fetched.next().await {
-            Some(Ok(bytes)) => check.payload(layer, &bytes),
-            Some(Err(reason)) => check.unchecked(reason),
-            None => check.unchecked(format!("the payload {} was not fetched", layer.digest)),
+    let mut bundles = from.read_bundles(&candidates);
+    while let Some(bundle) = bundles.next().await {
+        match bundle {
+            Ok(Some(bytes)) => check.bundle(&bytes),
+            Ok(None) => {}
+            Err(reason) => check.unchecked(reason),
+        }
+        if check.everyone_signed() {
+            return;
         }
     }
 }
 
-async fn payload(client: &Client, repository: &Repository, layer: &Descriptor) -> Result<Vec<u8>, String> {
-    if layer.size > MAX_PAYLOAD {
-        return Err(format!("the payload {} has {} bytes; no honest one has", layer.digest, layer.size));
+/// Hands every attestation of the image to `check`, from the `.att` tag and from bundles among the referrers.
+pub async fn gather_attestations(from: &Attached<'_>, check: &mut AttestationCheck<'_>) {
+    let (layers, candidates) = tokio::join!(from.tagged(".att"), from.bundles(None));
+    match layers {
+        Ok(layers) => {
+            let layers = layers.unwrap_or_default();
+            let mut reads = from.blobs(layers.iter(), MAX_ATTESTATION);
+            for layer in &layers {
+                match reads.next().await {
+                    Some(Ok(bytes)) => check.envelope(&bytes, &layer.annotations),
+                    Some(Err(reason)) => check.unchecked(reason),
+                    None => check.unchecked(format!("the attestation {} was not read", layer.digest)),
+                }
+            }
+        }
+        Err(reason) => check.unchecked(reason),
     }
-    client.blob(repository, layer).await.map_err(|error| format!("{error} ({})", error.hint()))
+    match candidates {
+        Ok(candidates) => {
+            let mut bundles = from.read_bundles(&candidates);
+            while let Some(bundle) = bundles.next().await {
+                match bundle {
+                    Ok(Some(bytes)) => check.bundle(&bytes),
+                    Ok(None) => {}
+                    Err(reason) => check.unchecked(reason),
+                }
+            }
+        }
+        Err(reason) => check.unchecked(reason),
+    }
+}
+
+async fn legacy(from: &Attached<'_>, layers: &[Descriptor], check: &mut ImageCheck<'_>) {
+    let needed: Vec<&Descriptor> = layers.iter().filter(|layer| check.layer(layer) == Need::Payload).collect();
+    let mut reads = from.blobs(needed.iter().copied(), MAX_PAYLOAD);
+    for layer in &needed {
+        match reads.next().await {
+            Some(Ok(bytes)) => check.payload(layer, &bytes),
+            Some(Err(reason)) => check.unchecked(reason),
+            None => check.unchecked(format!("the payload {} was not read", layer.digest)),
+        }
+    }
+}
+
+impl Attached<'_> {
+    /// The layers of the image under the tag `sha256-<hex><suffix>`; `None` if there is no such tag.
+    async fn tagged(&self, suffix: &str) -> Result<Option<Vec<Descriptor>>, String> {
+        let tag = Tag::for_digest(&self.image().digest, suffix);
+        let Some(fetched) = self.tag(&tag).await? else { return Ok(None) };
+        let layers = layers(&fetched).map_err(|why| format!("{tag} is {why}"))?;
+        let limit = if suffix == ".sig" { MAX_SIGNATURES } else { MAX_BUNDLES };
+        if layers.len() > limit {
+            return Err(format!("{tag} holds {} layers; more than {limit} are not read", layers.len()));
+        }
+        Ok(Some(layers))
+    }
+
+    /// Referrers that may be bundles. The annotation of a listing is anyone's word: it only spares reading what says of
+    /// itself that it is something else than `predicate`.
+    async fn bundles(&self, predicate: Option<&str>) -> Result<Vec<Descriptor>, String> {
+        let listed = match self {
+            Self::Registry(client, image) => client.referrers(image, None).await.map_err(|error| explain(&error))?,
+        };
+        let may_be = |descriptor: &Descriptor| {
+            let kind = descriptor.artifact_type().unwrap_or(EMPTY_JSON);
+            let says = descriptor.annotations.get(PREDICATE_ANNOTATION);
+            (kind.starts_with(MEDIA_TYPE_PREFIX) || kind == EMPTY_JSON)
+                && predicate.is_none_or(|want| says.is_none_or(|says| says == want))
+        };
+        let candidates: Vec<Descriptor> = listed.into_iter().filter(may_be).collect();
+        if candidates.len() > MAX_BUNDLES {
+            let count = candidates.len();
+            return Err(format!("{count} bundles refer to the image; more than {MAX_BUNDLES} are not read"));
+        }
+        Ok(candidates)
+    }
+
+    /// The bundles among `candidates`, in their order; `None` for one that is none after all.
+    fn read_bundles(&self, candidates: &[Descriptor]) -> impl Stream<Item = Result<Option<Vec<u8>>, String>> + Unpin {
+        let mut reads = Vec::new();
+        for candidate in candidates {
+            reads.push(self.read_bundle(candidate));
+        }
+        Box::pin(stream::iter(reads).buffered(AT_ONCE))
+    }
+
+    /// The blobs of `layers`, in their order.
+    fn blobs<'d>(
+        &'d self,
+        layers: impl Iterator<Item = &'d Descriptor>,
+        limit: u64,
+    ) -> impl Stream<Item = Result<Vec<u8>, String>> + Unpin {
+        let mut reads = Vec::new();
+        for layer in layers {
+            reads.push(self.blob(layer, limit));
+        }
+        Box::pin(stream::iter(reads).buffered(AT_ONCE))
+    }
+
+    /// Two levels, of which the second is saved where the bundle is inlined in its manifest, and the first where the
+    /// manifest is inlined in the listing.
+    async fn read_bundle(&self, referrer: &Descriptor) -> Result<Option<Vec<u8>>, String> {
+        let fetched = match self {
+            Self::Registry(client, image) => client.referrer(image, referrer).await.map_err(|error| explain(&error))?,
+        };
+        let layers = layers(&fetched).map_err(|why| format!("the referrer {} is {why}", referrer.digest))?;
+        // What cosign's readers take: exactly one layer, of a bundle's type.
+        match layers.as_slice() {
+            [layer] if layer.media_type.starts_with(MEDIA_TYPE_PREFIX) => {
+                self.blob(layer, MAX_ATTESTATION).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    const fn image(&self) -> &Pinned {
+        match self {
+            Self::Registry(_, image) => image,
+        }
+    }
+
+    async fn tag(&self, tag: &Tag) -> Result<Option<FetchedManifest>, String> {
+        match self {
+            Self::Registry(client, image) => {
+                let tag = TagOrDigest::Tag(tag.clone());
+                client.manifest(&image.repository, &tag).await.map_err(|error| explain(&error))
+            }
+        }
+    }
+
+    async fn blob(&self, layer: &Descriptor, limit: u64) -> Result<Vec<u8>, String> {
+        if layer.size > limit {
+            return Err(format!("{} has {} bytes; no honest one has more than {limit}", layer.digest, layer.size));
+        }
+        match self {
+            Self::Registry(client, image) => {
+                client.content(&image.repository, layer).await.map_err(|error| explain(&error))
+            }
+        }
+    }
+}
+
+fn layers(fetched: &FetchedManifest) -> Result<Vec<Descriptor>, String> {
+    if ![IMAGE_MANIFEST, DOCKER_MANIFEST].contains(&fetched.media_type.as_str()) {
+        return Err(format!("{:?}, not an image manifest", printable(&fetched.media_type, 80)));
+    }
+    let manifest: Manifest = json::from_slice(&fetched.bytes).map_err(|error| format!("malformed: {error}"))?;
+    Ok(manifest.layers)
+}
+
+fn explain(error: &Error) -> String {
+    format!("{error} ({})", error.hint())
 }

@@ -81,7 +81,7 @@ impl<'r> BootCheck<'r> {
         &self.boot.image
     }
 
-    /// Takes further evidence: the `.sig` tag's layers.
+    /// Takes further evidence: the `.sig` tag's layers, and bundles.
     pub const fn image(&mut self) -> &mut ImageCheck<'r> {
         &mut self.image
     }

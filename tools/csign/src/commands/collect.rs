@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use csign_registry::evidence;
+use csign_registry::evidence::{self, Attached};
 use csign_trust::{
     ExitStatus, ImageCheck, PartyStatus, Roster,
     exchange::{Approval, Request},
@@ -49,7 +49,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
 
     let client = context.registry()?;
     let mut before = ImageCheck::new(&image, &roster);
-    evidence::gather(&client, &mut before).await;
+    let attached = Attached::Registry(&client, image.clone());
+    evidence::gather(&attached, &mut before).await;
     let before = before.report();
     let approved = |key_id| signatures.iter().any(|signature| Some(signature.key().id()) == key_id);
     let missing: Vec<&str> = before
@@ -76,7 +77,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
 
     attach(&client, &image, &signatures, context).await?;
     let mut after = ImageCheck::new(&image, &roster);
-    evidence::gather(&client, &mut after).await;
+    evidence::gather(&attached, &mut after).await;
     let after = after.report();
     for signature in &signatures {
         let lost = after
