@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use csign_registry::{
     Client,
-    evidence::{self, Attached},
+    evidence::{self, Place},
 };
 use csign_trust::BootCheck;
 
@@ -16,7 +16,7 @@ pub(crate) async fn gather(check: &mut BootCheck<'_>, endpoints: &Endpoints) {
     match client(endpoints) {
         Ok(client) => {
             let image = check.image();
-            let attached = Attached::Registry(&client, image.image().clone());
+            let attached = Place::Registry(&client, image.image().clone());
             evidence::gather(&attached, image).await;
         }
         Err(error) => check.image().unchecked(error.to_string()),

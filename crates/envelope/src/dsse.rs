@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::PublicKey;
 
+/// Media type of an envelope, for instance as a layer under `.att`.
+pub const MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
 /// Payload type of in-toto statements.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use csign_envelope::sig_image::{MAX_SIGNATURES, SigImageError};
+use csign_envelope::sig_image::SigImageError;
 use csign_oci::{Digest, OciError, Pinned};
 
 /// Shorthand for this crate's results.
@@ -230,13 +230,15 @@ pub enum Error {
         /// The key.
         key_id: String,
     },
-    /// More signatures than Confidential Space reads.
-    #[error("{image} would have {count} signatures; Confidential Space refuses more than {MAX_SIGNATURES}")]
+    /// More under one tag than anyone reads.
+    #[error("{image} would have {count} of them under one tag; no more than {limit} are read")]
     TooManySignatures {
         /// The image.
         image: Pinned,
         /// How many there would be.
         count: usize,
+        /// How many there may be: 300 signatures (Confidential Space reads no more), 1000 attestations.
+        limit: usize,
     },
     /// After all rounds a tag that others write too still lacks entries.
     #[error("after {rounds} rounds the tag that lists them for {image} still lacks {entries} {}", missing.join(", "))]
@@ -284,7 +286,7 @@ impl Error {
             Self::Io { .. } | Self::Layout(_) => "check the path, its permissions and the free space",
             Self::SigImage { .. } => "something else was pushed under the signature tag; move it away, then repeat",
             Self::BadSignature { .. } => "remove white space and line ends from the signature, or sign again",
-            Self::TooManySignatures { .. } => "remove signatures that nobody needs from the repository, then repeat",
+            Self::TooManySignatures { .. } => "remove what nobody needs from the repository (csign clean), then repeat",
             Self::Incomplete { .. } => {
                 "other writers are still at work: wait, then repeat the command, or run csign attach --repair"
             }

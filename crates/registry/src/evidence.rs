@@ -29,14 +29,14 @@ const MAX_ATTESTATION: u64 = 32 << 20;
 const MAX_BUNDLES: usize = 1000;
 
 /// Where what is attached to an image is read.
-pub enum Attached<'a> {
+pub enum Place<'a> {
     /// In a registry. The repository is usually the image's own.
     Registry(&'a Client, Pinned),
 }
 
 /// Hands every signature of the image to `check`. The steps: 1. The `.sig` tag. 2. Bundles among the referrers, while
 /// somebody is missing.
-pub async fn gather(from: &Attached<'_>, check: &mut ImageCheck<'_>) {
+pub async fn gather(from: &Place<'_>, check: &mut ImageCheck<'_>) {
     // 1.
     match from.tagged(".sig").await {
         Ok(Some(layers)) => legacy(from, &layers, check).await,
@@ -65,7 +65,7 @@ pub async fn gather(from: &Attached<'_>, check: &mut ImageCheck<'_>) {
 }
 
 /// Hands every attestation of the image to `check`, from the `.att` tag and from bundles among the referrers.
-pub async fn gather_attestations(from: &Attached<'_>, check: &mut AttestationCheck<'_>) {
+pub async fn gather_attestations(from: &Place<'_>, check: &mut AttestationCheck<'_>) {
     let (layers, candidates) = tokio::join!(from.tagged(".att"), from.bundles(None));
     match layers {
         Ok(layers) => {
@@ -96,7 +96,7 @@ pub async fn gather_attestations(from: &Attached<'_>, check: &mut AttestationChe
     }
 }
 
-async fn legacy(from: &Attached<'_>, layers: &[Descriptor], check: &mut ImageCheck<'_>) {
+async fn legacy(from: &Place<'_>, layers: &[Descriptor], check: &mut ImageCheck<'_>) {
     let needed: Vec<&Descriptor> = layers.iter().filter(|layer| check.layer(layer) == Need::Payload).collect();
     let mut reads = from.blobs(needed.iter().copied(), MAX_PAYLOAD);
     for layer in &needed {
@@ -108,7 +108,7 @@ async fn legacy(from: &Attached<'_>, layers: &[Descriptor], check: &mut ImageChe
     }
 }
 
-impl Attached<'_> {
+impl Place<'_> {
     /// The layers of the image under the tag `sha256-<hex><suffix>`; `None` if there is no such tag.
     async fn tagged(&self, suffix: &str) -> Result<Option<Vec<Descriptor>>, String> {
         let tag = Tag::for_digest(&self.image().digest, suffix);

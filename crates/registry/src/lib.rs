@@ -26,7 +26,7 @@ mod request;
 mod retry;
 mod transport;
 
-pub use attach::{Attached, SignatureLayer};
+pub use attach::{Attached, AttestationLayer, SignatureLayer};
 pub use blob::{Content, Progress};
 pub use client::{Client, ClientBuilder, Limits};
 pub use credentials::{CredentialSource, Credentials, Secret};

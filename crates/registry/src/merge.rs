@@ -42,11 +42,10 @@ pub(crate) trait SharedTag {
     /// What the tag points to.
     type Document;
     /// What its entries are, before their names in a message.
-    const ENTRIES: &'static str;
-
+    fn entries_are(&self) -> &'static str;
     fn tag(&self) -> Tag;
     fn entries(document: &Self::Document) -> &[Descriptor];
-    fn same(a: &Descriptor, b: &Descriptor) -> bool;
+    fn same(&self, a: &Descriptor, b: &Descriptor) -> bool;
     /// The name of an entry of which only the tag tells.
     fn name(entry: &Descriptor) -> String;
     /// Everything that is kept now.
@@ -103,7 +102,7 @@ impl<'a, S: SharedTag> Merge<'a, S> {
     /// Notes entries that must not be lost.
     pub(crate) fn see(&mut self, entries: impl IntoIterator<Item = Kept>) {
         for kept in entries {
-            if !self.seen.iter().any(|seen| S::same(&seen.entry, &kept.entry)) {
+            if !self.seen.iter().any(|seen| self.shared.same(&seen.entry, &kept.entry)) {
                 self.seen.push(kept);
             }
         }
@@ -122,7 +121,7 @@ impl<'a, S: SharedTag> Merge<'a, S> {
             };
             let mut missing: Vec<String> = unlisted(&listing).into_iter().chain(listing.gone).collect();
             let present = present::<S>(&document);
-            let lacks = |kept: &&Kept| !present.iter().any(|entry| S::same(entry, &kept.entry));
+            let lacks = |kept: &&Kept| !present.iter().any(|entry| self.shared.same(entry, &kept.entry));
             let lacking: Vec<Kept> = self.seen.iter().filter(lacks).cloned().collect();
             if missing.is_empty() && lacking.is_empty() {
                 return Ok(Merged { rounds: self.rounds, entries: present.len() });
@@ -154,14 +153,20 @@ impl<'a, S: SharedTag> Merge<'a, S> {
             return Ok(false);
         }
         let dropped = self.shared.write(document.map(|(document, _)| document), lacking).await?;
-        self.seen.retain(|seen| !dropped.iter().any(|entry| S::same(entry, &seen.entry)));
+        let shared = &self.shared;
+        self.seen.retain(|seen| !dropped.iter().any(|entry| shared.same(entry, &seen.entry)));
         self.rounds += 1;
         self.yielded = 0;
         Ok(true)
     }
 
     fn incomplete(&self, missing: Vec<String>) -> Error {
-        Error::Incomplete { image: self.image.clone(), entries: S::ENTRIES, missing, rounds: self.rounds }
+        Error::Incomplete {
+            image: self.image.clone(),
+            entries: self.shared.entries_are(),
+            missing,
+            rounds: self.rounds,
+        }
     }
 }
 

@@ -92,7 +92,10 @@ impl<'a> ReferrersTag<'a> {
 
 impl SharedTag for ReferrersTag<'_> {
     type Document = Index;
-    const ENTRIES: &'static str = "the referrer";
+
+    fn entries_are(&self) -> &'static str {
+        "the referrer"
+    }
 
     fn tag(&self) -> Tag {
         Tag::for_digest(&self.image.digest, "")
@@ -102,7 +105,7 @@ impl SharedTag for ReferrersTag<'_> {
         &index.manifests
     }
 
-    fn same(a: &Descriptor, b: &Descriptor) -> bool {
+    fn same(&self, a: &Descriptor, b: &Descriptor) -> bool {
         a.digest == b.digest
     }
 

@@ -48,7 +48,7 @@ async fn an_interrupted_push_leaves_no_manifest() {
     let directory = tempfile::tempdir().expect("directory");
     let layout = layout(&directory.path().join("layout"));
     let tag = Tag::parse("v1").expect("tag");
-    bench.registry.inject(Fault::on("digest=", Effect::Status(503, None)).method(Method::PUT).times(9).after(2));
+    bench.registry.inject(Fault::on("digest=", Effect::Status(503, None)).method(Method::PUT).times(1000).after(2));
     let error = client().push_layout(&layout, &bench.repository, Some(&tag), &Progress::none()).await;
     assert!(matches!(error, Err(Error::Server { .. })), "{error:?}");
     assert_eq!(bench.registry.tags(NAME), Vec::<String>::new());

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "this is a test")]
 
 mod attach;
+mod attestations;
 mod auth;
 mod layout;
 mod read;

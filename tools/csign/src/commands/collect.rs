@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use csign_registry::evidence::{self, Attached};
+use csign_registry::evidence::{self, Place};
 use csign_trust::{
     ExitStatus, ImageCheck, PartyStatus, Roster,
     exchange::{Approval, Request},
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
 
     let client = context.registry()?;
     let mut before = ImageCheck::new(&image, &roster);
-    let attached = Attached::Registry(&client, image.clone());
+    let attached = Place::Registry(&client, image.clone());
     evidence::gather(&attached, &mut before).await;
     let before = before.report();
     let approved = |key_id| signatures.iter().any(|signature| Some(signature.key().id()) == key_id);

@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use csign_contract::Threshold;
 use csign_oci::Pinned;
-use csign_registry::evidence::{self, Attached};
+use csign_registry::evidence::{self, Place};
 use csign_trust::{ExitStatus, ImageCheck, ImageReport, Roster, Signer, Verdict, report::table};
 
 use crate::{
@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let roster = roster(args, &image, context)?;
     let mut check = ImageCheck::new(&image, &roster);
     let client = context.registry()?;
-    evidence::gather(&Attached::Registry(&client, image.clone()), &mut check).await;
+    evidence::gather(&Place::Registry(&client, image.clone()), &mut check).await;
     print(&check.report(), context)
 }
 
