@@ -142,7 +142,7 @@ impl Verifier {
             return Err(KeylessError::Unsupported("the bundle has a certificate, but a key was given".to_owned()));
         }
         let bundle = parse(bundle)?;
-        log_entries(&bundle)?;
+        self.log_entries(&bundle)?;
         let content = content(&bundle)?;
         let policy = PublicKeyVerificationPolicy::new(DerPublicKey::new(key.der().to_vec()));
         let result = self.library.verify(artifact.of_library(), &bundle, &policy)?;
@@ -160,7 +160,7 @@ impl Verifier {
         let bundle = parse(bundle)?;
         let leaf = bundle.signing_certificate().ok_or(KeylessError::NoCertificate("the bundle"))?;
         let names_one = check_certificate(leaf.as_bytes())?;
-        let log = log_entries(&bundle)?;
+        let log = self.log_entries(&bundle)?;
         let content = content(&bundle)?;
         let policy = VerificationPolicy::any_identity();
         let result = self.library.verify(artifact.of_library(), &bundle, &policy)?;
@@ -178,6 +178,30 @@ impl Verifier {
         };
         self.not_after_now(last)?;
         Ok(first)
+    }
+
+    fn log_entries(&self, bundle: &Bundle) -> Result<Vec<LogEntry>, KeylessError> {
+        let entries = &bundle.verification_material.tlog_entries;
+        if entries.is_empty() {
+            return Err(KeylessError::NoLogEntry("no entry of a transparency log"));
+        }
+        if entries.iter().any(|entry| entry.inclusion_proof.is_none() && entry.inclusion_promise.is_none()) {
+            return Err(KeylessError::NoLogEntry("a log entry has neither an inclusion proof nor a promise"));
+        }
+        // A proof is verified under whichever trusted log signed its checkpoint: an entry must not name a log of its own.
+        let known = |entry: &&types::TransparencyLogEntry| {
+            self.root.parsed.tlogs.iter().any(|log| log.log_id.key_id.as_bytes() == entry.log_id.key_id.as_bytes())
+        };
+        if !entries.iter().all(|entry| known(&entry)) {
+            return Err(KeylessError::Log("it is in a log that the trusted root does not name".to_owned()));
+        }
+        let described = entries.iter().map(|entry| LogEntry {
+            log_id: entry.log_id.key_id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+            index: entry.log_index.get(),
+            kind: format!("{} {}", entry.kind_version.kind(), entry.kind_version.version()),
+            proven: entry.inclusion_proof.is_some(),
+        });
+        Ok(described.collect())
     }
 
     pub(crate) fn not_after_now(&self, time: i64) -> Result<(), KeylessError> {
@@ -252,23 +276,6 @@ fn check_certificate(der: &[u8]) -> Result<bool, KeylessError> {
     let san = certificate.tbs_certificate.get::<SanExtension>();
     let san = san.map_err(|error| KeylessError::malformed("the certificate's subject", error))?;
     Ok(san.is_some_and(|(_, names)| names.0.len() == 1))
-}
-
-fn log_entries(bundle: &Bundle) -> Result<Vec<LogEntry>, KeylessError> {
-    let entries = &bundle.verification_material.tlog_entries;
-    if entries.is_empty() {
-        return Err(KeylessError::NoLogEntry("no entry of a transparency log"));
-    }
-    if entries.iter().any(|entry| entry.inclusion_proof.is_none() && entry.inclusion_promise.is_none()) {
-        return Err(KeylessError::NoLogEntry("a log entry has neither an inclusion proof nor a promise"));
-    }
-    let described = entries.iter().map(|entry| LogEntry {
-        log_id: entry.log_id.key_id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
-        index: entry.log_index.get(),
-        kind: format!("{} {}", entry.kind_version.kind(), entry.kind_version.version()),
-        proven: entry.inclusion_proof.is_some(),
-    });
-    Ok(described.collect())
 }
 
 fn content(bundle: &Bundle) -> Result<Content, KeylessError> {

@@ -1,0 +1,5 @@
+//! What verifies, and every attack that must not.
+
+mod bundles;
+mod legacy;
+mod world;
