@@ -10,11 +10,14 @@ use csign_envelope::{
     bundle::Bundle,
     dsse::Envelope,
     sig_image::{SigImage, layer_signature},
-    simple_signing::Payload,
+    simple_signing::{self, Payload},
     statement::{SIGN_PREDICATE, Statement},
 };
+use csign_keyless::{Artifact, Certified, TrustedRoot, Verifier};
 use csign_keys::cosign_pem::SealedKey;
-use csign_oci::{Access, Digest, ImageConfig, Index, LayerBuilder, LayerLimits, Manifest, Reference, json, read_layer};
+use csign_oci::{
+    Access, Descriptor, Digest, ImageConfig, Index, LayerBuilder, LayerLimits, Manifest, Reference, json, read_layer,
+};
 use csign_registry::fuzzing;
 use csign_trust::exchange::{Approval, Request};
 
@@ -55,6 +58,10 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "approval", accepts: approval, seed: || seeds::APPROVAL.into() },
     Parser { name: "challenge", accepts: challenge, seed: || seeds::CHALLENGE.into() },
     Parser { name: "docker_config", accepts: fuzzing::docker_config, seed: || seeds::DOCKER_CONFIG.into() },
+    Parser { name: "trusted_root", accepts: trusted_root, seed: || seeds::TRUSTED_ROOT.into() },
+    Parser { name: "keyless_bundle", accepts: keyless_bundle, seed: || seeds::KEYLESS_BUNDLE.into() },
+    Parser { name: "keyless_layer", accepts: keyless_layer, seed: || seeds::KEYLESS_LAYER.into() },
+    Parser { name: "checkpoint", accepts: checkpoint, seed: || checkpoint_seed() },
 ];
 
 static CONTRACT: LazyLock<Contract> =
@@ -217,4 +224,53 @@ fn approval(bytes: &[u8]) -> bool {
 
 fn challenge(bytes: &[u8]) -> bool {
     fuzzing::challenge(text(bytes))
+}
+
+fn trusted_root(bytes: &[u8]) -> bool {
+    TrustedRoot::parse(bytes).is_ok()
+}
+
+static KEYLESS: LazyLock<Verifier> = LazyLock::new(|| {
+    let root = TrustedRoot::parse(seeds::TRUSTED_ROOT.as_bytes()).expect("the seed is a trusted root");
+    Verifier::new(&root, 1_800_000_000).expect("a verifier")
+});
+
+/// Nobody has the authority's key, so whatever verifies was signed by the seed's signer at the seed's time.
+fn ours(certified: &Certified) -> bool {
+    assert_eq!(certified.identity.san, "https://example.com/release", "a forged certificate");
+    assert_eq!(certified.signed_at, 1_767_323_045, "a forged time");
+    true
+}
+
+fn keyless_bundle(bytes: &[u8]) -> bool {
+    assert!(KEYLESS.verify_bundle(bytes, Artifact::Bytes(b"another artifact")).is_err(), "a forged bundle");
+    KEYLESS.verify_bundle(bytes, Artifact::Bytes(b"an artifact")).is_ok_and(|certified| ours(&certified))
+}
+
+/// A layer of `.sig`, its payload and annotations in one JSON document.
+fn keyless_layer(bytes: &[u8]) -> bool {
+    let Ok(document) = json::value_from_slice(bytes) else { return false };
+    let annotations = document.get("annotations").and_then(|annotations| annotations.as_object());
+    let annotations = annotations.into_iter().flatten();
+    let annotations =
+        annotations.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+    let layer = Descriptor { annotations, ..Descriptor::of(simple_signing::MEDIA_TYPE, b"") };
+    let Some(signature) = layer_signature(&layer) else { return false };
+    assert!(KEYLESS.verify_legacy(b"{}", &signature, &layer.annotations).is_err(), "a forged payload");
+    let payload = document.get("payload").and_then(|payload| payload.as_str()).unwrap_or_default();
+    let verified = KEYLESS.verify_legacy(payload.as_bytes(), &signature, &layer.annotations);
+    verified.is_ok_and(|certified| ours(&certified))
+}
+
+const CHECKPOINT: &str = "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope";
+
+fn checkpoint_seed() -> Vec<u8> {
+    let bundle = json::value_from_slice(seeds::KEYLESS_BUNDLE.as_bytes()).expect("the seed is JSON");
+    bundle.pointer(CHECKPOINT).and_then(|text| text.as_str()).expect("a checkpoint").into()
+}
+
+fn checkpoint(bytes: &[u8]) -> bool {
+    let mut bundle = json::value_from_slice(seeds::KEYLESS_BUNDLE.as_bytes()).expect("the seed is JSON");
+    *bundle.pointer_mut(CHECKPOINT).expect("a checkpoint") = text(bytes).into();
+    keyless_bundle(bundle.to_string().as_bytes())
 }

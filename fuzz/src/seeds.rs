@@ -132,3 +132,9 @@ pub(crate) const CHALLENGE: &str =
 pub(crate) const DOCKER_CONFIG: &str = r#"{"auths":{"r.example:5000":{"auth":"bWU6cGE6c3M="},"i.example":{"auth":"",
 "identitytoken":"t"},"b.example":{"registrytoken":"t"},"u.example":{"username":"u","password":"p"}},"credsStore":"x",
 "credHelpers":{"h.example":"y"}}"#;
+
+pub(crate) const TRUSTED_ROOT: &str = include_str!("../../tests/fixtures/keyless/trusted_root.json");
+
+pub(crate) const KEYLESS_BUNDLE: &str = include_str!("../../tests/fixtures/keyless/sigstore-js-message-stamped.json");
+
+pub(crate) const KEYLESS_LAYER: &str = include_str!("../../tests/fixtures/keyless/cosign-sig.json");

@@ -70,24 +70,31 @@ impl Verifier {
         let json_error = |source| KeylessError::Json { what: "the envelope", source };
         let mut bundle = skeleton(annotations)?;
         bundle["dsseEnvelope"] = json::value_from_slice(envelope).map_err(json_error)?;
+        let signature = bundle.pointer("/dsseEnvelope/signatures/0/sig").and_then(Value::as_str).unwrap_or_default();
+        let signature = BASE64_STANDARD.decode(signature);
+        let signature = signature.map_err(|_| KeylessError::malformed("the envelope", "sig is not standard base64"))?;
         let mut certified = self.verify_value(bundle, artifact)?;
-        // cosign has the whole envelope stamped here, not the signature, so this is no time stamp of a bundle.
+        // cosign 3 has the signature stamped, cosign 2 the whole envelope, which has the signature in it.
         if let Some(time_stamp) = annotations.get(TIME_STAMP) {
+            let token = read_time_stamp(time_stamp)?;
             let certificate = certificates(annotations, CERTIFICATE)?.swap_remove(0);
-            let time = self.stamped(read_time_stamp(time_stamp)?, envelope, certificate)?;
+            let time = match self.stamped(&token, &signature, &certificate) {
+                Err(KeylessError::TimeStamp(_)) => self.stamped(&token, envelope, &certificate)?,
+                outcome => outcome?,
+            };
             certified.signed_at = certified.signed_at.min(time);
         }
         Ok(certified)
     }
 
     /// The time in `token`, which must be over `bytes`, by a trusted authority, and within the certificate's validity.
-    fn stamped(&self, token: Vec<u8>, bytes: &[u8], certificate: Vec<u8>) -> Result<i64, KeylessError> {
-        let (token, bytes) = (TimestampToken::new(token), SignatureBytes::new(bytes.to_vec()));
+    fn stamped(&self, token: &[u8], bytes: &[u8], certificate: &[u8]) -> Result<i64, KeylessError> {
+        let (token, bytes) = (TimestampToken::new(token.to_vec()), SignatureBytes::new(bytes.to_vec()));
         let mut why = "the trusted root names no time stamp authority".to_owned();
         for authority in self.root.parsed.tsa_authorities() {
             match tsa::verify_timestamp_for_authority(&token, &bytes, &authority) {
                 Ok(time) => {
-                    let certificate = parse_certificate_info(&DerCertificate::new(certificate))
+                    let certificate = parse_certificate_info(&DerCertificate::new(certificate.to_vec()))
                         .map_err(|error| KeylessError::malformed("the certificate", error))?;
                     if time < certificate.not_before || time > certificate.not_after {
                         return Err(KeylessError::Certificate(format!("it was not valid at the stamped time, {time}")));
@@ -108,7 +115,8 @@ fn skeleton(annotations: &BTreeMap<String, String>) -> Result<Value, KeylessErro
     if chain.len() != 1 {
         return Err(KeylessError::NotOne { what: "certificate in the annotation", found: chain.len() });
     }
-    if annotations.contains_key(CHAIN) {
+    // cosign writes an empty one where there is nothing between the certificate and the root.
+    if annotations.get(CHAIN).is_some_and(|chain| !chain.is_empty()) {
         chain.append(&mut certificates(annotations, CHAIN)?);
     }
     let chain: Vec<Value> = chain.iter().map(|der| json!({"rawBytes": BASE64_STANDARD.encode(der)})).collect();

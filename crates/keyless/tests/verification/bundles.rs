@@ -2,10 +2,11 @@
 
 use crate::world::{
     ARTIFACT, EMAIL, ISSUER, NOW, Party, Request, SAN, SERVER_AUTH, SIGNED, Signed, URI, base64, checkpoint, entry_v1,
-    entry_v2, honest, sha256, sign_message, sign_statement, signed_entry_timestamp, statement, time_stamp,
-    trusted_root, verifier, verifier_at, verify,
+    entry_v2, entry_with_verifier, honest, sha256, sign_message, sign_statement, signed_entry_timestamp, statement,
+    time_stamp, trusted_root, verifier, verifier_at, verify,
 };
 use csign_envelope::{
+    PublicKey,
     dsse::IN_TOTO,
     statement::{SIGN_PREDICATE, Statement},
 };
@@ -391,4 +392,61 @@ fn more_proofs_than_anyone_needs_are_refused() {
     refused(&signed.bundle(&vec![entry_v1(&signed); 9], &[]), "log entries: more than the limit of 8");
     let stamps = vec![time_stamp(&signed.signature, SIGNED); 9];
     refused(&signed.bundle(&[entry_v1(&signed)], &stamps), "time stamps: more than the limit of 8");
+}
+
+/// One bit of every third byte, one after the other.
+fn flips(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
+    (0..bytes.len()).step_by(3).map(|at| {
+        let mut flipped = bytes.to_vec();
+        flipped[at] ^= 1 << (at % 8);
+        (at, flipped)
+    })
+}
+
+#[test]
+fn no_flipped_bit_of_a_certificate_passes_though_it_was_logged_so() {
+    let verifier = verifier();
+    for (at, certificate) in flips(&Request::default().certificate()) {
+        let bundle = Signed { certificate, ..message() }.bundle_v1().to_string();
+        assert!(verifier.verify_bundle(bundle.as_bytes(), Artifact::Bytes(ARTIFACT)).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn no_flipped_bit_of_a_time_stamp_moves_the_time() {
+    let (verifier, signed) = (verifier(), message());
+    let mut accepted = 0;
+    for (at, token) in flips(&time_stamp(&signed.signature, SIGNED)) {
+        let bundle = signed.bundle(&[entry_v2(&signed)], &[token]).to_string();
+        let outcome = verifier.verify_bundle(bundle.as_bytes(), Artifact::Bytes(ARTIFACT));
+        if let Ok(certified) = outcome {
+            assert_eq!(certified.signed_at, SIGNED, "byte {at}");
+            accepted += 1;
+        }
+    }
+    // Versions, the status and the list of hash algorithms are not signed.
+    assert!(accepted < 10, "{accepted} flips were accepted");
+}
+
+#[test]
+fn a_bundle_of_a_plain_key_verifies_under_that_key_alone_and_only_if_it_was_logged() {
+    let pem = |party: Party| {
+        let text = base64(party.spki());
+        let (first, second) = text.split_at(64);
+        format!("-----BEGIN PUBLIC KEY-----\n{first}\n{second}\n-----END PUBLIC KEY-----\n")
+    };
+    let key = |party: Party| PublicKey::from_pem(&pem(party)).expect("a key");
+    let mut bundle = message().bundle(&[entry_with_verifier(&message(), &pem(Party::Signer))], &[]);
+    let material = bundle["verificationMaterial"].as_object_mut().expect("material");
+    material.remove("certificate");
+    material.insert("publicKey".to_owned(), json!({"hint": "anything"}));
+    let verify = |bundle: &Value, artifact: &[u8], party: Party| {
+        verifier().verify_bundle_with_key(bundle.to_string().as_bytes(), Artifact::Bytes(artifact), &key(party))
+    };
+    assert_eq!(verify(&bundle, ARTIFACT, Party::Signer).expect("verifies"), Content::Artifact);
+    assert!(verify(&bundle, ARTIFACT, Party::Stranger).is_err());
+    assert!(verify(&bundle, b"another", Party::Signer).is_err());
+    assert!(matches!(verify(&honest(), ARTIFACT, Party::Signer), Err(KeylessError::Unsupported(_))));
+    bundle["verificationMaterial"]["tlogEntries"] = json!([]);
+    assert!(matches!(verify(&bundle, ARTIFACT, Party::Signer), Err(KeylessError::NoLogEntry(_))));
 }

@@ -211,7 +211,7 @@ fn an_attestation_logged_as_intoto_verifies() {
 }
 
 #[test]
-fn the_time_stamp_of_an_attestation_is_over_the_envelope() {
+fn the_time_stamp_of_an_attestation_is_over_its_signature_or_the_envelope() {
     let signed = attested();
     let stamped = |bytes: &[u8], at: i64| {
         let mut all = annotations(&signed);
@@ -220,6 +220,7 @@ fn the_time_stamp_of_an_attestation_is_over_the_envelope() {
     };
     let envelope = signed.content.1.to_string();
     assert_eq!(stamped(envelope.as_bytes(), SIGNED - 5).expect("verifies").signed_at, SIGNED - 5);
+    assert_eq!(stamped(&signed.signature, SIGNED - 5).expect("verifies").signed_at, SIGNED - 5);
     assert!(matches!(stamped(b"another", SIGNED), Err(KeylessError::TimeStamp(_))));
     assert!(matches!(stamped(envelope.as_bytes(), SIGNED + 3600), Err(KeylessError::Certificate(_))));
     assert!(matches!(stamped(envelope.as_bytes(), NOW + 1), Err(KeylessError::Certificate(_))));

@@ -1,5 +1,7 @@
 //! What verifies, and every attack that must not.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 mod bundles;
 mod legacy;
+mod peers;
 mod world;

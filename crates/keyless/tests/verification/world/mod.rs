@@ -13,7 +13,7 @@ use p256::{
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use services::{checkpoint, entry_v1, entry_v2, signed_entry_timestamp, time_stamp};
+pub(crate) use services::{checkpoint, entry_v1, entry_v2, entry_with_verifier, signed_entry_timestamp, time_stamp};
 
 /// Of the signature: 2026-01-02 03:04:05 UTC.
 pub(crate) const SIGNED: i64 = 1_767_323_045;

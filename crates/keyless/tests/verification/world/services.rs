@@ -206,7 +206,12 @@ pub(crate) fn signed_entry_timestamp(body: &str, at: i64, index: u64, by: Party)
 
 /// The entry of Rekor v1: `hashedrekord` 0.0.1 or `dsse` 0.0.1, promised and proven, as the second of two leaves.
 pub(crate) fn entry_v1(signed: &Signed) -> Value {
-    let verifier = base64(pem(&signed.certificate));
+    entry_with_verifier(signed, &pem(&signed.certificate))
+}
+
+/// As [`entry_v1`], with this PEM for the signer.
+pub(crate) fn entry_with_verifier(signed: &Signed, verifier: &str) -> Value {
+    let verifier = base64(verifier);
     let hash = |bytes: &[u8]| json!({"algorithm": "sha256", "value": hex(sha256(bytes))});
     let (kind, spec) = if signed.content.0 == "messageSignature" {
         let signature = json!({"content": base64(&signed.signature), "publicKey": {"content": verifier}});
