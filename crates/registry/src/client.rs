@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) auth: Auth,
     pub(crate) retry: RetryPolicy,
     pub(crate) limits: Limits,
+    pub(crate) attached_elsewhere: bool,
 }
 
 /// Builds a [`Client`].
@@ -70,6 +71,7 @@ pub struct ClientBuilder {
     credentials: Option<Arc<dyn CredentialSource>>,
     retry: RetryPolicy,
     limits: Limits,
+    attached_elsewhere: bool,
     connect_timeout: Duration,
     read_timeout: Duration,
 }
@@ -84,6 +86,7 @@ impl Client {
             credentials: None,
             retry: RetryPolicy::default(),
             limits: Limits::default(),
+            attached_elsewhere: false,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
         }
@@ -139,6 +142,14 @@ impl ClientBuilder {
         self
     }
 
+    /// What is attached to images is in repositories that need not hold the images themselves (cosign's
+    /// `COSIGN_REPOSITORY`).
+    #[must_use]
+    pub fn attached_elsewhere(mut self, elsewhere: bool) -> Self {
+        self.attached_elsewhere = elsewhere;
+        self
+    }
+
     /// The longest time to wait for a connection, and for the next byte of an answer.
     #[must_use]
     pub fn timeouts(mut self, connect: Duration, read: Duration) -> Self {
@@ -165,6 +176,7 @@ impl ClientBuilder {
             tls: OnceLock::new(),
         };
         let auth = Auth::new(self.credentials);
-        Ok(Client { inner: Arc::new(Inner { transport, auth, retry: self.retry, limits: self.limits }) })
+        let (retry, limits, attached_elsewhere) = (self.retry, self.limits, self.attached_elsewhere);
+        Ok(Client { inner: Arc::new(Inner { transport, auth, retry, limits, attached_elsewhere }) })
     }
 }

@@ -47,6 +47,11 @@ pub async fn gather(from: &Place<'_>, check: &mut ImageCheck<'_>) {
         return;
     }
     // 2.
+    gather_bundles(from, check).await;
+}
+
+/// Hands the bundles that sign the image to `check`, and nothing from the `.sig` tag.
+pub async fn gather_bundles(from: &Place<'_>, check: &mut ImageCheck<'_>) {
     let candidates = match from.bundles(Some(SIGN_PREDICATE)).await {
         Ok(candidates) => candidates,
         Err(reason) => return check.unchecked(reason),
@@ -81,18 +86,30 @@ pub async fn gather_attestations(from: &Place<'_>, check: &mut AttestationCheck<
         }
         Err(reason) => check.unchecked(reason),
     }
-    match candidates {
-        Ok(candidates) => {
-            let mut bundles = from.read_bundles(&candidates);
-            while let Some(bundle) = bundles.next().await {
-                match bundle {
-                    Ok(Some(bytes)) => check.bundle(&bytes),
-                    Ok(None) => {}
-                    Err(reason) => check.unchecked(reason),
-                }
-            }
+    judge_bundles(from, candidates, check).await;
+}
+
+/// Hands the attestations among the bundles to `check`, and nothing from the `.att` tag.
+pub async fn gather_attestation_bundles(from: &Place<'_>, check: &mut AttestationCheck<'_>) {
+    judge_bundles(from, from.bundles(None).await, check).await;
+}
+
+async fn judge_bundles(
+    from: &Place<'_>,
+    candidates: Result<Vec<Descriptor>, String>,
+    check: &mut AttestationCheck<'_>,
+) {
+    let candidates = match candidates {
+        Ok(candidates) => candidates,
+        Err(reason) => return check.unchecked(reason),
+    };
+    let mut bundles = from.read_bundles(&candidates);
+    while let Some(bundle) = bundles.next().await {
+        match bundle {
+            Ok(Some(bytes)) => check.bundle(&bytes),
+            Ok(None) => {}
+            Err(reason) => check.unchecked(reason),
         }
-        Err(reason) => check.unchecked(reason),
     }
 }
 

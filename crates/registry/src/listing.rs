@@ -41,6 +41,14 @@ impl Client {
         Ok(of_type(index.manifests, artifact_type))
     }
 
+    /// Does the registry list by itself what refers to `image`?
+    ///
+    /// # Errors
+    /// As [`Client::referrers`].
+    pub async fn lists_referrers(&self, image: &Pinned) -> Result<bool> {
+        Ok(self.referrers_api(image, None).await?.is_some())
+    }
+
     /// The same from the referrers API alone; `None` if the registry has no such API.
     pub(crate) async fn referrers_api(
         &self,

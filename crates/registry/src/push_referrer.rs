@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use csign_oci::{Descriptor, Digest, Manifest, Pinned, json, manifest::IMAGE_MANIFEST};
+use csign_oci::{Descriptor, Digest, Manifest, Pinned, Repository, json, manifest::IMAGE_MANIFEST};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -86,8 +86,20 @@ impl Client {
     /// [`Error::NotFound`] if there is no such image; [`Error::Incomplete`] if it is not listed after all rounds;
     /// everything that keeps the registry from being read or written.
     pub async fn push_referrer(&self, image: &Pinned, referrer: &Referrer) -> Result<PushedReferrer> {
-        let repository = &image.repository;
-        let subject = self.describe(repository, &image.digest.into()).await?.ok_or_else(|| Error::NotFound {
+        self.push_referrer_to(image, &image.repository, referrer).await
+    }
+
+    /// The same into another `repository` than the image's own, where nothing but what is attached to it may be.
+    ///
+    /// # Errors
+    /// As [`Client::push_referrer`].
+    pub async fn push_referrer_to(
+        &self,
+        image: &Pinned,
+        repository: &Repository,
+        referrer: &Referrer,
+    ) -> Result<PushedReferrer> {
+        let subject = self.describe(&image.repository, &image.digest.into()).await?.ok_or_else(|| Error::NotFound {
             doing: format!("attaching to {image}"),
             message: "there is no such image".to_owned(),
         })?;
@@ -97,7 +109,7 @@ impl Client {
             self.push_blob(repository, &descriptor, Content::Bytes(bytes), &Progress::none()).await?;
         }
         let manifest = referrer.manifest(subject).to_bytes().map_err(|e| Error::Setup(e.to_string()))?;
-        self.push_referrer_manifest(image, &manifest).await
+        self.push_referrer_manifest(&repository.at(image.digest), &manifest).await
     }
 
     /// The same for a manifest that is ready, byte for byte. Its blobs must have been pushed before.

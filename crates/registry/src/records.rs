@@ -109,15 +109,15 @@ impl<'a> Records<'a> {
 
     /// Everything that is kept now.
     pub(crate) async fn list(&mut self) -> Result<Listing> {
-        let names = match self.client.referrers_api(self.image, Some(self.family.artifact_type())).await? {
-            Some(found) => {
-                self.referrers = true;
-                found.into_iter().map(|descriptor| TagOrDigest::Digest(descriptor.digest)).collect()
-            }
-            None => {
-                self.referrers = false;
-                self.tags().await?
-            }
+        // Without the image itself nothing can refer to it: then tags keep what belongs to it.
+        let listed = match self.client.inner.attached_elsewhere {
+            true => None,
+            false => self.client.referrers_api(self.image, Some(self.family.artifact_type())).await?,
+        };
+        self.referrers = listed.is_some();
+        let names = match listed {
+            Some(found) => found.into_iter().map(|descriptor| TagOrDigest::Digest(descriptor.digest)).collect(),
+            None => self.tags().await?,
         };
         let (client, repository) = (self.client, &self.image.repository);
         let mut unread = Vec::new();

@@ -22,8 +22,9 @@ pub trait StatementPolicy {
     /// The name under which reports mention it.
     fn name(&self) -> &str;
 
-    /// Does the statement satisfy it? `statement` is the signed payload, parsed; members stand in it once.
-    fn judge(&self, statement: &Value) -> Judgement;
+    /// Does the statement satisfy it? `statement` is the signed payload, byte for byte: JSON in which no member stands
+    /// twice.
+    fn judge(&self, statement: &[u8]) -> Judgement;
 }
 
 /// What a policy says about a statement.
@@ -156,7 +157,7 @@ impl<'r> AttestationCheck<'r> {
         };
         // 3.
         for policy in self.policies {
-            if let Judgement::Refused(reasons) = policy.judge(&statement)
+            if let Judgement::Refused(reasons) = policy.judge(&payload)
                 && let Some(all) = self.refused.get_mut(signer)
             {
                 let reasons = if reasons.is_empty() { vec!["not allowed".to_owned()] } else { reasons };

@@ -66,7 +66,8 @@ impl StatementPolicy for FooIsBar {
     fn name(&self) -> &str {
         "foo-is-bar"
     }
-    fn judge(&self, statement: &Value) -> Judgement {
+    fn judge(&self, statement: &[u8]) -> Judgement {
+        let statement: Value = serde_json::from_slice(statement).expect("a statement");
         let data: Value =
             serde_json::from_str(statement["predicate"]["Data"].as_str().unwrap_or_default()).unwrap_or_default();
         if data["foo"] == "bar" {

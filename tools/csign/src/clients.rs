@@ -20,6 +20,7 @@ impl Context {
             docker: environment.docker_config.as_ref().map(DockerConfig::new),
             access_token: environment.access_token.clone(),
         }));
+        builder = builder.attached_elsewhere(environment.cosign_repository.is_some());
         if let Some(address) = environment.simulator {
             builder = builder.simulator(address);
         }

@@ -9,6 +9,7 @@ use std::{
 
 use csign_contract::{Contract, Recipe, SIMULATOR_VARIABLE};
 use csign_envelope::PublicKey;
+use csign_oci::{Pinned, Repository};
 use csign_trust::ExitStatus;
 use serde::Serialize;
 
@@ -41,6 +42,10 @@ pub(crate) struct Environment {
     pub(crate) access_token: Option<String>,
     /// `DOCKER_CONFIG`, else `$HOME/.docker`: where registry logins are.
     pub(crate) docker_config: Option<PathBuf>,
+    /// `COSIGN_REPOSITORY`: the repository that holds what is attached to images, if not the image's own.
+    pub(crate) cosign_repository: Option<Repository>,
+    /// `SOURCE_DATE_EPOCH`: the time that is written, instead of the clock's, in seconds since 1970.
+    pub(crate) source_date_epoch: Option<i64>,
     /// `CSIGN_CA_FILE`: PEM certificates that registries may also be signed by.
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -71,6 +76,8 @@ impl Environment {
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from)
                 .or(home),
+            cosign_repository: text("COSIGN_REPOSITORY")?.map(|value| cosign_repository(&value)).transpose()?,
+            source_date_epoch: text("SOURCE_DATE_EPOCH")?.map(|value| source_date_epoch(&value)).transpose()?,
             ca_file: std::env::var_os("CSIGN_CA_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
         })
     }
@@ -92,7 +99,40 @@ fn simulator_address(text: &str) -> Result<SocketAddr, Failure> {
     })
 }
 
+fn cosign_repository(text: &str) -> Result<Repository, Failure> {
+    Repository::parse(text).map_err(|error| Failure::usage(format_args!("COSIGN_REPOSITORY: {error}")))
+}
+
+/// Up to the year 9999, which is what RFC 3339 can write.
+fn source_date_epoch(text: &str) -> Result<i64, Failure> {
+    text.parse().ok().filter(|seconds| (0..=253_402_300_799).contains(seconds)).ok_or_else(|| {
+        Failure::usage(format_args!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
+    })
+}
+
 impl Context {
+    /// The clock's time, in seconds since 1970: for decisions.
+    pub(crate) fn now(&self) -> i64 {
+        time::OffsetDateTime::now_utc().unix_timestamp()
+    }
+
+    /// The time that is written down, RFC 3339: `SOURCE_DATE_EPOCH`, else the clock's.
+    pub(crate) fn timestamp(&self) -> Result<String, Failure> {
+        let seconds = self.environment.source_date_epoch.unwrap_or_else(|| self.now());
+        time::OffsetDateTime::from_unix_timestamp(seconds)
+            .ok()
+            .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())
+            .ok_or_else(|| Failure::could_not_check("the clock shows no time that can be written down"))
+    }
+
+    /// Where what is attached to `image` is: beside it, or in `COSIGN_REPOSITORY`.
+    pub(crate) fn attachments_of(&self, image: &Pinned) -> Pinned {
+        match &self.environment.cosign_repository {
+            Some(repository) => repository.at(image.digest),
+            None => image.clone(),
+        }
+    }
+
     /// Prints the result: `text` for people, `data` as JSON.
     pub(crate) fn print(&self, data: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
         let mut out = match self.output {
@@ -157,15 +197,21 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
 
 /// Reads a small file; `-` is stdin.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_up_to(path, MAX_FILE)
+}
+
+/// Reads a file of at most `limit` bytes; `-` is stdin.
+pub(crate) fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let result = if path == Path::new("-") {
-        io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)
+        io::stdin().lock().take(limit + 1).read_to_end(&mut bytes)
     } else {
-        fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
     };
     result.map_err(|error| Failure::reading(path, &error))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(Failure::usage(format_args!("{} is larger than 1 MiB, which no such file is", path.display())));
+    if bytes.len() as u64 > limit {
+        let mib = limit >> 20;
+        return Err(Failure::usage(format_args!("{} is larger than {mib} MiB, which no such file is", path.display())));
     }
     Ok(bytes)
 }

@@ -43,6 +43,12 @@ impl Failure {
         Self::could_not_check(format_args!("writing {}: {error}", path.display()))
     }
 
+    /// The same, about this file.
+    pub(crate) fn in_file(mut self, path: &Path) -> Self {
+        self.message = format!("{}: {}", path.display(), self.message);
+        self
+    }
+
     pub(crate) fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
         self

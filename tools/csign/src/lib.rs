@@ -1,12 +1,14 @@
 //! csign's commands: each is a file in `commands/`, over the logic in the crates. The build recipe is here too, since
 //! it runs processes and nothing else needs it.
 
+mod bundles;
 mod cli;
 mod clients;
 mod commands;
 mod context;
 mod credentials;
 mod failure;
+mod identities;
 mod progress;
 pub mod recipe;
 mod signature;

@@ -73,6 +73,16 @@ impl Signature {
         &self.key
     }
 
+    /// The payload, byte for byte.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The signature over it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// What the registry client attaches.
     pub(crate) fn layer(&self) -> SignatureLayer {
         SignatureLayer {

@@ -1,4 +1,4 @@
-//! `csign attach`: attach signatures that were made elsewhere, without losing anyone else's.
+//! `csign attach`: attach what was made elsewhere, without losing anyone else's.
 
 use std::path::PathBuf;
 
@@ -7,27 +7,46 @@ use csign_registry::Client;
 use csign_trust::{ExitStatus, exchange::Approval};
 use serde_json::json;
 
+use super::{attach_attestation, attach_sbom};
 use crate::{
     context::{CommandResult, Context, read, read_public_key},
     failure::Failure,
     signature::Signature,
 };
 
-/// Attach signatures that were made elsewhere; nobody else's is lost
+/// Attach what was made elsewhere: signatures, attestations, SBOMs; nobody else's is lost
 ///
-/// Each signature is verified before anything is written. Any number of attaches may run at the same time.
+/// Without a subcommand it attaches signatures, as csign attach signature does. Each is verified before anything is
+/// written. Any number of attaches may run at the same time.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign attach registry.example/team/app@sha256:… alice.json bob.json\n  csign attach registry.example/team/app@sha256:… --payload payload.json --signature payload.sig --key alice.pub\n  csign attach registry.example/team/app@sha256:… --repair"
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  csign attach registry.example/team/app@sha256:… alice.json bob.json\n  csign attach signature registry.example/team/app@sha256:… --payload payload.json --signature payload.sig --key alice.pub\n  csign attach attestation registry.example/team/app@sha256:… --attestation app.att.json --key alice.pub\n  csign attach registry.example/team/app@sha256:… --repair"
 )]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    signature: Option<SignatureArgs>,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Attach signatures: approvals, or a payload with its signature
+    Signature(SignatureArgs),
+    Attestation(attach_attestation::Args),
+    Sbom(attach_sbom::Args),
+}
+
+#[derive(clap::Args)]
+struct SignatureArgs {
     /// Image with its digest; a tag is refused
     #[arg(value_name = "IMAGE@DIGEST")]
     image: String,
     /// Approvals whose signatures are attached
     #[arg(value_name = "APPROVAL")]
     approvals: Vec<PathBuf>,
-    /// Payload that was signed, as cosign generate prints it
+    /// Payload that was signed, as csign generate prints it
     #[arg(long, value_name = "FILE", requires = "signature")]
     payload: Option<PathBuf>,
     /// Signature over the payload, in base64
@@ -36,12 +55,21 @@ pub(crate) struct Args {
     /// Public key of that signature, where the payload does not name it
     #[arg(long, value_name = "FILE", requires = "payload")]
     key: Option<PathBuf>,
-    /// Merge what every signer stored into the signature tag again, after another tool overwrote it
+    /// Merge what every signer stored into the shared tags again, after another tool overwrote them
     #[arg(long)]
     repair: bool,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
+    match (&args.what, &args.signature) {
+        (Some(What::Attestation(args)), _) => attach_attestation::run(args, context).await,
+        (Some(What::Sbom(args)), _) => attach_sbom::run(args, context).await,
+        (Some(What::Signature(args)), _) | (None, Some(args)) => signatures(args, context).await,
+        (None, None) => Err(Failure::usage("there is nothing to attach").hint("csign attach --help shows what can be")),
+    }
+}
+
+async fn signatures(args: &SignatureArgs, context: &Context) -> CommandResult {
     let image = Pinned::parse(&args.image)?;
     let mut signatures = Vec::new();
     for path in &args.approvals {
@@ -58,6 +86,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     }
     let client = context.registry()?;
     attach(&client, &image, &signatures, context).await?;
+    if args.repair {
+        client.repair(&context.attachments_of(&image)).await?;
+        client.repair_referrers(&context.attachments_of(&image)).await?;
+    }
     let keys: Vec<_> = signatures.iter().map(|signature| signature.key().id()).collect();
     context.print(&json!({"image": image, "attached": keys}), || {
         keys.iter().map(|id| format!("{image} has the signature of {id}\n")).collect()
@@ -73,7 +105,7 @@ pub(crate) async fn attach(
     context: &Context,
 ) -> Result<(), Failure> {
     let layers: Vec<_> = signatures.iter().map(Signature::layer).collect();
-    let attached = client.attach(image, &layers, &Signature::same_signer(signatures)).await?;
+    let attached = client.attach(&context.attachments_of(image), &layers, &Signature::same_signer(signatures)).await?;
     if attached.rounds > 1 {
         context.note(format_args!("others wrote at the same time; merged in {} rounds", attached.rounds));
     }

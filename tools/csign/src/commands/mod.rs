@@ -2,11 +2,15 @@
 
 pub(crate) mod approve;
 pub(crate) mod attach;
+pub(crate) mod attach_attestation;
+pub(crate) mod attach_sbom;
+pub(crate) mod attest;
 pub(crate) mod build;
 pub(crate) mod collect;
 pub(crate) mod completions;
 pub(crate) mod contract;
 pub(crate) mod digest;
+pub(crate) mod generate;
 pub(crate) mod generate_key_pair;
 pub(crate) mod import_key_pair;
 pub(crate) mod init;
@@ -15,11 +19,15 @@ pub(crate) mod publish;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod request;
+pub(crate) mod roster;
 pub(crate) mod sign;
 pub(crate) mod tree;
 pub(crate) mod verify;
+pub(crate) mod verify_attestation;
 
 use std::path::PathBuf;
+
+use csign_envelope::{PredicateType, simple_signing};
 
 /// The contract, for commands that need one.
 #[derive(clap::Args)]
@@ -49,4 +57,18 @@ fn key_uri(text: &str) -> Result<csign_keys::KeyUri, String> {
         Some(hint) => format!("{error}\nhint: {hint}"),
         None => error.to_string(),
     })
+}
+
+/// Parses an annotation to sign or to ask for.
+fn annotation(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((simple_signing::PUB | simple_signing::SIGALG, _)) => Err("csign sets this annotation itself".to_owned()),
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("an annotation is NAME=VALUE".to_owned()),
+    }
+}
+
+/// Parses the type of an attestation.
+fn predicate_type(text: &str) -> Result<PredicateType, String> {
+    text.parse().map_err(|error: csign_envelope::PredicateError| error.to_string())
 }

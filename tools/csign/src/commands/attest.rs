@@ -1,0 +1,133 @@
+//! `csign attest`: state something about an image, signed, and attach it without losing anyone else's statements.
+
+use std::path::PathBuf;
+
+use csign_envelope::{
+    PredicateType,
+    bundle::Bundle,
+    dsse::{Envelope, IN_TOTO, pae},
+    statement::{STATEMENT_V01, STATEMENT_V1, Statement},
+};
+use csign_keys::Signer;
+use csign_oci::Pinned;
+use csign_registry::AttestationLayer;
+use csign_trust::ExitStatus;
+use serde_json::{Value, json};
+
+use super::{KeyArgs, predicate_type};
+use crate::{
+    bundles::{self, Format},
+    context::{CommandResult, Context, read_up_to, write, write_stdout},
+    failure::Failure,
+};
+
+/// Largest predicate that is read, in bytes: an SBOM of a large image has a few megabytes.
+const MAX_PREDICATE: u64 = 16 << 20;
+
+/// Attach a signed statement about an image: provenance, an SBOM, a scan, anything
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  csign attest registry.example/team/app@sha256:… --type custom --predicate foo.json --key cosign.key\n  csign attest registry.example/team/app@sha256:… --type cyclonedx --predicate app.cdx.json --key cosign.key --no-upload --output-attestation app.att.json"
+)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
+pub(crate) struct Args {
+    /// Image with its digest; a tag is refused
+    #[arg(value_name = "IMAGE@DIGEST")]
+    image: String,
+    #[command(flatten)]
+    key: KeyArgs,
+    /// custom, slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln, openvex, or the
+    /// URI of a predicate type
+    #[arg(long = "type", value_name = "TYPE", default_value = "custom", value_parser = predicate_type)]
+    kind: PredicateType,
+    /// What is stated; - is stdin
+    #[arg(long, value_name = "FILE", group = "source")]
+    predicate: Option<PathBuf>,
+    /// Format to write; the default is both with --contract where the registry lists referrers, else legacy
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Only make the attestation, without any network but that of the key
+    #[arg(long)]
+    no_upload: bool,
+    /// Write the attestation to this file: a DSSE envelope, or with --format bundle a bundle
+    #[arg(long, value_name = "FILE")]
+    output_attestation: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
+    let image = Pinned::parse(&args.image)?;
+    let predicate = predicate(args, context)?;
+    let client = (!args.no_upload).then(|| context.registry()).transpose()?;
+    let format = args.format.unwrap_or(Format::Legacy);
+    if format == Format::Both && args.output_attestation.is_some() {
+        return Err(Failure::usage("one file holds one attestation").hint("give --format legacy or --format bundle"));
+    }
+    let signer = context.signer(&args.key).await?;
+    let key = signer.public_key();
+    let legacy = match format.has_legacy() {
+        true => {
+            let name = image.repository.to_string();
+            let uri = args.kind.uri();
+            let statement = Statement::attestation(STATEMENT_V01, Some(&name), &image.digest, uri, predicate.clone());
+            let envelope = sign(&signer, &statement).await?;
+            Some(serde_json::to_vec(&envelope).map_err(Failure::could_not_check)?)
+        }
+        false => None,
+    };
+    let bundle = match format.has_bundle() {
+        true => {
+            let name = image.repository.to_string();
+            let statement =
+                Statement::attestation(STATEMENT_V1, Some(&name), &image.digest, args.kind.uri(), predicate);
+            Some(Bundle::new(sign(&signer, &statement).await?, key))
+        }
+        false => None,
+    };
+    // Files before the network: what was signed is not lost when the registry cannot be reached.
+    let made = match (&legacy, &bundle) {
+        (Some(envelope), _) => envelope.clone(),
+        (None, Some(bundle)) => bundles::to_bytes(bundle)?,
+        (None, None) => Vec::new(),
+    };
+    if let Some(path) = &args.output_attestation {
+        write(path, &made, true)?;
+    } else if client.is_none() {
+        write_stdout(&[made, b"\n".to_vec()].concat())?;
+        return Ok(ExitStatus::Success);
+    }
+    if let Some(client) = &client {
+        if let Some(envelope) = legacy {
+            let layer = AttestationLayer { envelope, predicate_type: args.kind.uri().to_owned() };
+            client.attach_attestations(&context.attachments_of(&image), &[layer]).await?;
+        }
+        if let Some(bundle) = &bundle {
+            bundles::attach_attestation(client, &image, bundle, key, &args.kind, context).await?;
+        }
+    }
+    let data = json!({
+        "image": image, "keyId": key.id(), "predicateType": args.kind.uri(), "format": format.name(),
+        "uploaded": client.is_some(),
+    });
+    context.print(&data, || match client {
+        Some(_) => format!("{image} has the attestation {} of {}", args.kind, key.id()),
+        None => String::new(),
+    })?;
+    Ok(ExitStatus::Success)
+}
+
+fn predicate(args: &Args, context: &Context) -> Result<Value, Failure> {
+    let Some(path) = &args.predicate else {
+        return Err(Failure::usage("there is nothing to state").hint("give --predicate FILE"));
+    };
+    let file = read_up_to(path, MAX_PREDICATE)?;
+    args.kind.predicate(&file, &context.timestamp()?).map_err(|error| {
+        Failure::usage(format_args!("{}: {error}", path.display()))
+            .hint("--type says what the file is; a URI takes any JSON object")
+    })
+}
+
+async fn sign(signer: &Signer, statement: &Statement) -> Result<Envelope, Failure> {
+    let payload = statement.to_bytes()?;
+    let signature = signer.sign(&pae(IN_TOTO, &payload)).await?;
+    Ok(Envelope::new(IN_TOTO, &payload, &signature))
+}
