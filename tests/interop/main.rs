@@ -6,6 +6,7 @@ mod exchange;
 mod keys;
 mod layouts;
 mod peers;
+mod referrers;
 mod registries;
 mod scene;
 mod signatures;

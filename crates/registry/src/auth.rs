@@ -20,7 +20,7 @@ use crate::{
     credentials::{CredentialSource, Credentials, Secret},
     error::{Error, Result},
     host,
-    request::{Action, Ask, read_body, refusal, transport},
+    request::{Action, Ask, read_body, refusal},
 };
 
 /// The largest answer of a token service, in bytes.
@@ -155,13 +155,19 @@ impl Client {
         let mut url =
             Url::parse(realm).map_err(|_| malformed(host::name(&registry), "a token realm that is no address"))?;
         host::check_step(&doing, &registry, &url)?;
-        if url.host_str().is_some_and(host::is_simulator) && self.inner.transport.simulator.is_none() {
-            return Err(Error::NoSimulator { host: host::name(&url) });
+        // Whoever can answer in the name of a registry without TLS must not choose who hears the password.
+        let is_loopback = url.host_str().is_some_and(host::is_loopback);
+        if credentials.is_some() && registry.scheme() == "http" && !is_loopback {
+            let (from, to) = (host::name(&registry), format!("{}://{}", url.scheme(), host::name(&url)));
+            let why = "which gets no credentials for a registry without TLS";
+            return Err(Error::Insecure { doing: doing.clone(), from, to, why });
         }
         let mut form: Vec<(&str, &str)> = Vec::new();
         form.extend(service.as_deref().map(|service| ("service", service)));
         form.push(("scope", scope));
-        let client = self.inner.transport.client(&url)?;
+        let address = url.clone();
+        let route = self.route(&doing, ask.repository, &address)?;
+        let client = route.connections()?;
         let request = match &credentials {
             Some(Credentials::IdentityToken(token)) => {
                 form.extend([
@@ -183,8 +189,7 @@ impl Client {
                 }
             }
         };
-        let response =
-            request.timeout(self.inner.limits.answer).send().await.map_err(|source| transport(&doing, &url, source))?;
+        let response = route.send(request.timeout(self.inner.limits.answer)).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(&doing, response).await);
         }

@@ -1,6 +1,11 @@
 //! The client: how it is built, and the limits on what it accepts.
 
-use std::{net::SocketAddr, sync::Arc, sync::OnceLock, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
 
 use crate::{
     auth::Auth,
@@ -68,6 +73,7 @@ pub struct ClientBuilder {
     simulator: Option<SocketAddr>,
     authorities: Option<Vec<u8>>,
     https_proxy: Option<String>,
+    names: HashMap<String, Vec<IpAddr>>,
     credentials: Option<Arc<dyn CredentialSource>>,
     retry: RetryPolicy,
     limits: Limits,
@@ -83,6 +89,7 @@ impl Client {
             simulator: None,
             authorities: None,
             https_proxy: None,
+            names: HashMap::new(),
             credentials: None,
             retry: RetryPolicy::default(),
             limits: Limits::default(),
@@ -118,6 +125,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn https_proxy(mut self, url: impl Into<String>) -> Self {
         self.https_proxy = Some(url.into());
+        self
+    }
+
+    /// Uses these addresses for the host `name` instead of the system's resolver's. Like those they are refused where a
+    /// registry may not send csign, and TLS still asks for the name's certificate.
+    #[must_use]
+    pub fn resolve(mut self, name: impl Into<String>, addresses: Vec<IpAddr>) -> Self {
+        self.names.insert(name.into(), addresses);
         self
     }
 
@@ -172,8 +187,10 @@ impl ClientBuilder {
             user_agent: format!("csign/{}", env!("CARGO_PKG_VERSION")),
             connect_timeout: self.connect_timeout,
             read_timeout: self.read_timeout,
+            names: Arc::new(self.names),
             plain: OnceLock::new(),
-            tls: OnceLock::new(),
+            tls: Default::default(),
+            classes: Mutex::default(),
         };
         let auth = Auth::new(self.credentials);
         let (retry, limits, attached_elsewhere) = (self.retry, self.limits, self.attached_elsewhere);

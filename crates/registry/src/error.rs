@@ -279,7 +279,11 @@ impl Error {
             Self::Malformed { .. } => {
                 "check that the host really is an OCI registry and not, say, a proxy's login page"
             }
-            Self::Insecure { .. } => "csign sends nothing there; the registry's configuration must change",
+            Self::Insecure { .. } => {
+                "csign sends nothing there; the registry's configuration must change. It may refer to https (to http only \
+                 on the loopback interface), to private and loopback addresses only if its own address is such a one, and \
+                 to link-local and metadata addresses never"
+            }
             Self::NoSimulator { .. } => "start the simulator and set CSIGN_SIMULATOR to the address that it prints",
             Self::Credentials { .. } => "check Docker's config.json and its credential helper, or log in again",
             Self::Setup(_) => "correct the option or file that is named",

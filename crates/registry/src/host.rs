@@ -1,4 +1,5 @@
-//! Which host may be spoken to, and how: https always, http only on the loopback interface.
+//! Which host may be spoken to, and how: https always, http only on the loopback interface. Where a registry may send
+//! csign also depends on the addresses of both: see [`crate::address`].
 
 use std::net::IpAddr;
 

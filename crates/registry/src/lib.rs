@@ -3,6 +3,7 @@
 //! It fails closed: what could not be read is an error, never "there is none". It decides nothing about trust, so every
 //! [`Error`] means "could not check", not "untrusted". It reads no environment variable.
 
+mod address;
 pub mod attach;
 mod auth;
 mod blob;
@@ -24,6 +25,7 @@ mod records;
 mod referrers_tag;
 mod request;
 mod retry;
+mod route;
 mod transport;
 
 pub use attach::{Attached, AttestationLayer, SignatureLayer};

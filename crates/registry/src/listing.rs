@@ -1,6 +1,9 @@
 //! Listings: tags, and what refers to an image. A listing is complete or it is an error.
 
-use csign_oci::{Descriptor, Index, Pinned, Repository, Tag, json, manifest::IMAGE_INDEX};
+use csign_oci::{
+    Descriptor, Index, Pinned, Repository, Tag, json,
+    manifest::{EMPTY_JSON, IMAGE_INDEX},
+};
 use http::{StatusCode, header};
 use reqwest::{Response, Url};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -21,7 +24,8 @@ struct TagsPage {
 }
 
 impl Client {
-    /// All manifests that refer to `image`, of this artifact type if one is given. Registries without the referrers API
+    /// All manifests that refer to `image`, of this artifact type if one is given, and those of which the listing does not
+    /// tell the type; only the manifest does ([`Client::referrer`]). Registries without the referrers API
     /// are asked for the index under the tag `sha256-<hex>` (distribution specification 1.1, "Unavailable Referrers
     /// API").
     ///
@@ -134,9 +138,13 @@ impl Client {
     }
 }
 
-/// Registries may ignore the filter.
-fn of_type(found: Vec<Descriptor>, artifact_type: Option<&str>) -> Vec<Descriptor> {
-    found.into_iter().filter(|d| artifact_type.is_none_or(|kind| d.artifact_type() == Some(kind))).collect()
+/// Registries may ignore the filter. Where cosign 3 writes the fallback index, entries have no type but that of their
+/// empty configuration: such an entry may be of any.
+fn of_type(mut found: Vec<Descriptor>, artifact_type: Option<&str>) -> Vec<Descriptor> {
+    if let Some(wanted) = artifact_type {
+        found.retain(|entry| entry.artifact_type().is_none_or(|kind| kind == wanted || kind == EMPTY_JSON));
+    }
+    found
 }
 
 pub(crate) fn parse_index(doing: &str, host: &str, bytes: &[u8]) -> Result<Index> {

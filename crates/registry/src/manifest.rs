@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use csign_oci::{
-    Descriptor, Digest, Repository, Tag,
+    Descriptor, Digest, Repository, Tag, json,
     manifest::{DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, IMAGE_INDEX, IMAGE_MANIFEST},
 };
 use http::{Method, StatusCode, header};
@@ -247,7 +247,7 @@ fn media_type(bytes: &[u8], header: Option<String>) -> Option<String> {
         #[serde(default)]
         media_type: Option<String>,
     }
-    let probe: Probe = serde_json::from_slice(bytes).ok()?;
+    let probe: Probe = json::from_slice(bytes).ok()?;
     probe.media_type.or(header)
 }
 

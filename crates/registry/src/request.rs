@@ -91,9 +91,6 @@ impl Client {
     /// 429 and 5xx, which are errors.
     pub(crate) async fn send(&self, ask: &Ask<'_>) -> Result<Response> {
         let registry = host::url(ask.repository, "")?;
-        if ask.url.host_str().is_some_and(host::is_simulator) && self.inner.transport.simulator.is_none() {
-            return Err(Error::NoSimulator { host: host::name(&ask.url) });
-        }
         // An upload may go to another host, which gets neither a token nor an answer to its challenge.
         let ours = host::same_origin(&registry, &ask.url);
         let mut authorization = if ours { self.inner.auth.cached(ask.repository, ask.action) } else { None };
@@ -140,7 +137,8 @@ impl Client {
     }
 
     async fn dispatch(&self, ask: &Ask<'_>, url: &Url, authorization: Option<&HeaderValue>) -> Result<Response> {
-        let mut request = self.inner.transport.client(url)?.request(ask.method.clone(), url.clone());
+        let route = self.route(ask.doing, ask.repository, url)?;
+        let mut request = route.connections()?.request(ask.method.clone(), url.clone());
         request = request.header(header::ACCEPT, ask.accept);
         if let Some(authorization) = authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
@@ -160,7 +158,7 @@ impl Client {
         if !ask.blob {
             request = request.timeout(self.inner.limits.answer);
         }
-        request.send().await.map_err(|source| transport(ask.doing, url, source))
+        route.send(request).await
     }
 }
 
@@ -190,6 +188,11 @@ fn is_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Turns the statuses that mean the same everywhere into errors.
 pub(crate) async fn check_status(doing: &str, response: Response) -> Result<Response> {
+    // None was asked for, and a few bytes could become any number.
+    if response.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        let (host, why) = (host::name(response.url()), "an answer with a Content-Encoding".to_owned());
+        return Err(Error::Malformed { doing: doing.to_owned(), host, why });
+    }
     match response.status() {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {}
         status if status.is_server_error() => {}

@@ -1,8 +1,9 @@
 //! Connections: name resolution, time-outs, and TLS that is set up only when the first https request needs it.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, OnceLock},
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use reqwest::{
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 
 use crate::{
+    address::{Class, Reach},
     error::{Error, Result},
     host,
 };
@@ -25,23 +27,55 @@ pub(crate) struct Transport {
     pub(crate) user_agent: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
+    /// Addresses of names, in place of the system's resolver.
+    pub(crate) names: Arc<HashMap<String, Vec<IpAddr>>>,
     pub(crate) plain: OnceLock<reqwest::Client>,
-    pub(crate) tls: OnceLock<reqwest::Client>,
+    /// Connections for each [`Reach`], which never share one: an idle connection was judged for its own reach only.
+    pub(crate) tls: [OnceLock<reqwest::Client>; 4],
+    /// The class of the address at which each registry answered last, by host and port.
+    pub(crate) classes: Mutex<HashMap<String, Class>>,
 }
 
+/// A name resolves to an address to which the registry may not send csign.
+#[derive(Debug, thiserror::Error)]
+#[error("the name resolves to an address that is not allowed here")]
+pub(crate) struct ForbiddenAddress;
+
 impl Transport {
-    /// The client for `url`'s scheme.
-    pub(crate) fn client(&self, url: &Url) -> Result<&reqwest::Client> {
+    /// The client for `url`'s scheme. Without TLS only the loopback interface is spoken to ([`host::check_step`]), so
+    /// there are no names to judge.
+    pub(crate) fn client(&self, url: &Url, reach: Reach) -> Result<&reqwest::Client> {
         let secure = url.scheme() == "https";
-        let slot = if secure { &self.tls } else { &self.plain };
+        let [own, public, private, loopback] = &self.tls;
+        let slot = match reach {
+            _ if !secure => &self.plain,
+            Reach::Own => own,
+            Reach::From(Class::Private) => private,
+            Reach::From(Class::Loopback) => loopback,
+            Reach::From(Class::Public | Class::Never) => public,
+        };
         if let Some(client) = slot.get() {
             return Ok(client);
         }
-        let client = self.build(secure)?;
+        let client = self.build(secure, reach)?;
         Ok(slot.get_or_init(|| client))
     }
 
-    fn build(&self, secure: bool) -> Result<reqwest::Client> {
+    /// Notes the address at which `registry` answered. A proxy's says nothing.
+    pub(crate) fn learn(&self, registry: &Url, address: Option<SocketAddr>) {
+        if let Some(address) = address.filter(|_| self.https_proxy.is_none() || registry.scheme() != "https") {
+            let mut classes = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
+            classes.insert(host::name(registry), Class::of(address.ip()));
+        }
+    }
+
+    /// The class of the registry's address: public, which allows the least, until it has answered.
+    pub(crate) fn class(&self, registry: &Url) -> Class {
+        let classes = self.classes.lock().unwrap_or_else(PoisonError::into_inner);
+        classes.get(&host::name(registry)).copied().unwrap_or(Class::Public)
+    }
+
+    fn build(&self, secure: bool, reach: Reach) -> Result<reqwest::Client> {
         let setup = |e: &dyn std::fmt::Display| Error::Setup(e.to_string());
         let roots = match &self.authorities {
             _ if !secure => RootCertStore::empty(),
@@ -60,13 +94,16 @@ impl Transport {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let proxy = self.https_proxy.as_deref().and_then(|proxy| Url::parse(proxy).ok());
+        let proxy = proxy.and_then(|proxy| proxy.host_str().map(str::to_owned));
+        let resolver = Resolver { simulator: self.simulator, names: self.names.clone(), reach, proxy };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
-            .dns_resolver(Arc::new(Resolver { simulator: self.simulator }))
+            .dns_resolver(Arc::new(resolver))
             .user_agent(&self.user_agent)
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.read_timeout);
@@ -90,23 +127,35 @@ pub(crate) fn parse_authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static
     Ok(certificates)
 }
 
-/// Keeps the names of RFC 6761 on the loopback interface, whatever the system's resolver would say.
+/// Keeps the names of RFC 6761 on the loopback interface, whatever the system's resolver would say, and refuses names of
+/// addresses that are out of reach.
 struct Resolver {
     simulator: Option<SocketAddr>,
+    names: Arc<HashMap<String, Vec<IpAddr>>>,
+    reach: Reach,
+    /// The proxy's host is the user's word, not a registry's. Targets behind it are resolved by the proxy.
+    proxy: Option<String>,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let simulator = self.simulator;
+        let (simulator, names) = (self.simulator, self.names.clone());
+        let reach = if self.proxy.as_deref() == Some(name.as_str()) { Reach::Own } else { self.reach };
         Box::pin(async move {
             let host = name.as_str();
             let addresses: Vec<SocketAddr> = if host::is_simulator(host) {
                 simulator.into_iter().collect()
             } else if host::is_loopback(host) {
                 vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()]
+            } else if let Some(addresses) = names.get(host) {
+                addresses.iter().map(|address| (*address, 0).into()).collect()
             } else {
                 tokio::net::lookup_host((host, 0)).await?.collect()
             };
+            // One bad address among good ones is no accident.
+            if !addresses.iter().all(|address| reach.allows(Class::of(address.ip()))) {
+                return Err(ForbiddenAddress.into());
+            }
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }

@@ -4,6 +4,7 @@
 
 mod attach;
 mod attestations;
+mod attacks;
 mod auth;
 mod layout;
 mod read;

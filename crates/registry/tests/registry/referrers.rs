@@ -371,6 +371,19 @@ async fn an_index_entry_has_the_manifest_inlined() {
 }
 
 #[tokio::test]
+async fn an_entry_that_does_not_tell_its_type_is_listed_under_every_type() {
+    let bench = old().await;
+    let image = bench.image();
+    let (mut cosigns, mut bare, mut other) =
+        (foreign(&bench.registry, &image, 1), foreign(&bench.registry, &image, 2), foreign(&bench.registry, &image, 3));
+    cosigns.extra.insert("artifactType".into(), "application/vnd.oci.empty.v1+json".into());
+    bare.extra.remove("artifactType");
+    other.extra.insert("artifactType".into(), "x/other".into());
+    overwrite(&bench.registry, &image, &[cosigns.clone(), bare.clone(), other]);
+    assert_eq!(client().referrers(&image, Some(KIND)).await.expect("listing"), [cosigns, bare]);
+}
+
+#[tokio::test]
 async fn a_manifest_is_deleted_by_tag_and_by_digest() {
     let bench = Bench::new().await;
     let image = bench.image();
