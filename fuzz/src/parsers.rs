@@ -58,6 +58,8 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "approval", accepts: approval, seed: || seeds::APPROVAL.into() },
     Parser { name: "challenge", accepts: challenge, seed: || seeds::CHALLENGE.into() },
     Parser { name: "docker_config", accepts: fuzzing::docker_config, seed: || seeds::DOCKER_CONFIG.into() },
+    Parser { name: "referrer", accepts: fuzzing::referrer, seed: || seeds::REFERRER.into() },
+    Parser { name: "referrers", accepts: fuzzing::referrers, seed: || seeds::REFERRERS.into() },
     Parser { name: "trusted_root", accepts: trusted_root, seed: || seeds::TRUSTED_ROOT.into() },
     Parser { name: "keyless_bundle", accepts: keyless_bundle, seed: || seeds::KEYLESS_BUNDLE.into() },
     Parser { name: "keyless_layer", accepts: keyless_layer, seed: || seeds::KEYLESS_LAYER.into() },

@@ -129,6 +129,17 @@ pub(crate) const APPROVAL: &str = r#"{"kind":"csign-approval","version":1,"party
 pub(crate) const CHALLENGE: &str =
     r#"Basic realm="x", Bearer realm="https://auth.example/token",service="r.example",scope="repository:a:pull,push""#;
 
+pub(crate) const REFERRER: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+"config":{"mediaType":"application/vnd.oci.empty.v1+json","size":2,
+"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","artifactType":"x/y"},"layers":[],
+"annotations":{"a":"b"},"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,
+"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"artifactType":"x/y"}"#;
+
+pub(crate) const REFERRERS: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",
+"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,
+"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","annotations":{"a":"b"},
+"artifactType":"x/y","data":"e30="}]}"#;
+
 pub(crate) const DOCKER_CONFIG: &str = r#"{"auths":{"r.example:5000":{"auth":"bWU6cGE6c3M="},"i.example":{"auth":"",
 "identitytoken":"t"},"b.example":{"registrytoken":"t"},"u.example":{"username":"u","password":"p"}},"credsStore":"x",
 "credHelpers":{"h.example":"y"}}"#;

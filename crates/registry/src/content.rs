@@ -55,7 +55,7 @@ impl Client {
 }
 
 /// The content in the descriptor, if there is any.
-fn inlined(repository: &Repository, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
+pub(crate) fn inlined(repository: &Repository, descriptor: &Descriptor) -> Result<Option<Vec<u8>>> {
     let Some(data) = descriptor.extra.get("data").filter(|data| !data.is_null()) else { return Ok(None) };
     let doing = format!("reading the inlined content of {} in {repository}", descriptor.digest);
     let bytes = data.as_str().and_then(|text| BASE64_STANDARD.decode(text).ok());

@@ -47,6 +47,21 @@ pub mod fuzzing {
         crate::challenge::choose([header].into_iter()).is_some()
     }
 
+    const IMAGE: &str = "registry.example/app@sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+    /// A manifest that refers to the image whose manifest is `{}`.
+    pub fn referrer(bytes: &[u8]) -> bool {
+        csign_oci::Pinned::parse(IMAGE).is_ok_and(|image| crate::push_referrer::entry(&image, bytes, None).is_ok())
+    }
+
+    /// A listing of referrers, with inlined content.
+    pub fn referrers(bytes: &[u8]) -> bool {
+        let Ok(image) = csign_oci::Pinned::parse(IMAGE) else { return false };
+        let index = crate::listing::parse_index("fuzzing", image.repository.registry(), bytes);
+        let is_good = |entry: &csign_oci::Descriptor| crate::content::inlined(&image.repository, entry).is_ok();
+        index.is_ok_and(|index| index.manifests.iter().all(is_good))
+    }
+
     /// Docker's `config.json`.
     #[cfg(feature = "docker-config")]
     pub fn docker_config(bytes: &[u8]) -> bool {

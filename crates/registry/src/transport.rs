@@ -160,3 +160,38 @@ impl Resolve for Resolver {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, reason = "this is a test")]
+mod tests {
+    use super::*;
+    use crate::Client;
+
+    #[test]
+    fn a_registrys_class_is_that_of_the_address_that_answered_and_never_its_proxys() {
+        let registry: Url = "https://r.example/v2/".parse().expect("url");
+        let private = Some((Ipv4Addr::new(10, 0, 0, 1), 443).into());
+        let client = Client::builder().build().expect("client");
+        let transport = &client.inner.transport;
+        assert_eq!(transport.class(&registry), Class::Public, "before it answered");
+        transport.learn(&registry, private);
+        assert_eq!(transport.class(&registry), Class::Private);
+        let other: Url = "https://r.example:5000/v2/".parse().expect("url");
+        assert_eq!(transport.class(&other), Class::Public, "another registry");
+        let proxied = Client::builder().https_proxy("http://proxy.example:3128").build().expect("client");
+        proxied.inner.transport.learn(&registry, private);
+        assert_eq!(proxied.inner.transport.class(&registry), Class::Public);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_at_a_private_address_is_found_and_its_neighbours_are_not() {
+        let names = [("proxy.example", "10.0.0.1"), ("other.example", "10.0.0.2")];
+        let names = names.map(|(name, address)| (name.to_owned(), vec![address.parse().expect("address")]));
+        let (names, proxy) = (Arc::new(HashMap::from(names)), Some("proxy.example".to_owned()));
+        let resolver = Resolver { simulator: None, names, reach: Reach::From(Class::Public), proxy };
+        let resolve = |name: &str| resolver.resolve(name.parse().expect("name"));
+        assert!(resolve("proxy.example").await.is_ok());
+        assert!(resolve("other.example").await.is_err_and(|error| error.is::<ForbiddenAddress>()));
+        assert!(resolve("a.localhost").await.is_err_and(|error| error.is::<ForbiddenAddress>()));
+    }
+}

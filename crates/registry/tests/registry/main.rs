@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, reason = "this is a test")]
 
 mod attach;
-mod attestations;
 mod attacks;
+mod attestations;
 mod auth;
 mod layout;
 mod read;

@@ -290,7 +290,9 @@ async fn without_the_referrers_api_the_fallback_tag_is_read() {
     assert_eq!(client().referrers(&image, None).await.expect("no tag"), []);
     let mut referrer = blob(b"a");
     referrer.extra.insert("artifactType".into(), "x/wanted+json".into());
-    let index = csign_oci::Index::new(vec![referrer.clone(), blob(b"b")]);
+    let mut other = blob(b"b");
+    other.extra.insert("artifactType".into(), "x/other".into());
+    let index = csign_oci::Index::new(vec![referrer.clone(), other]);
     let tag = Tag::for_digest(&image.digest, "");
     let bytes = serde_json::to_vec(&index).expect("json");
     bench.registry.put_manifest(NAME, tag.as_str(), csign_oci::manifest::IMAGE_INDEX, bytes);
