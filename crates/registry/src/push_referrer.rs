@@ -127,7 +127,7 @@ impl Client {
             if listed.iter().any(|found| found.digest == digest) {
                 return Ok(PushedReferrer { descriptor, rounds: 0 });
             }
-            // It has the API and says neither that it lists the manifest nor that it does not.
+            // It does not list the manifest yet. Readers take its listing as it is and never look for the fallback tag.
             if start.elapsed() >= limits.attach_time {
                 return Err(Error::Unlisted { doing, digest, host: repository.registry().to_owned() });
             }

@@ -131,12 +131,11 @@ impl SharedTag for ReferrersTag<'_> {
         let mut gone = Vec::new();
         for (name, manifest) in fetched {
             match manifest {
-                // A tag that somebody else took keeps nothing; neither does a manifest that is no referrer of the image.
-                Some(manifest) if id(&manifest.digest) == name => match self.learn(&manifest) {
+                // A tag that somebody else took keeps nothing: what is learned from it has another id.
+                Some(manifest) => match self.learn(&manifest) {
                     Ok(()) => {}
-                    Err(error) => tracing::warn!(%error, "a referrer's tag is ignored"),
+                    Err(error) => tracing::warn!(%error, tag = %prefix, id = name, "a referrer's tag is ignored"),
                 },
-                Some(_) => tracing::warn!(tag = %prefix, id = name, "a tag that is not its referrer's is ignored"),
                 None => gone.push(format!("sha256:{name}…")),
             }
         }
