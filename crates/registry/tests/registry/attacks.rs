@@ -4,7 +4,6 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
     sync::Arc,
-    time::Duration,
 };
 
 use axum::http::Method;
@@ -337,7 +336,6 @@ fn with_names() -> Client {
         .resolve("private.example", parse(&["8.8.8.8", "10.0.0.1"]))
         .resolve("mapped.example", parse(&["::ffff:10.0.0.1"]))
         .resolve("here.example", parse(&["127.0.0.1"]))
-        .timeouts(Duration::from_millis(200), Duration::from_millis(200))
         .retry(RetryPolicy { tries: 1, ..RetryPolicy::default() })
         .build()
         .expect("client")
