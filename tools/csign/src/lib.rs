@@ -9,6 +9,7 @@ mod context;
 mod credentials;
 mod failure;
 mod identities;
+mod policies;
 mod progress;
 pub mod recipe;
 mod signature;

@@ -1,7 +1,8 @@
 //! `csign collect`: check everyone's approvals against the contract, attach them in one write, and verify.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
+use csign_envelope::{PredicateType, bundle::Bundle, statement::REPRODUCED_PREDICATE};
 use csign_registry::evidence::{self, Place};
 use csign_trust::{
     ExitStatus, ImageCheck, PartyStatus, Roster,
@@ -10,6 +11,7 @@ use csign_trust::{
 
 use super::{ContractArgs, attach::attach, verify};
 use crate::{
+    bundles::{self, Format},
     context::{CommandResult, Context, read},
     failure::Failure,
     signature::Signature,
@@ -17,6 +19,7 @@ use crate::{
 
 /// Check the parties' approvals, attach all of them in one write, and verify the result
 ///
+/// The bundles hold each party's signature once more and its statement of what it rebuilt, for cosign and others.
 /// Nothing is written unless the approvals and what is attached already make the contract's threshold.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  csign collect --request request.json alice.json bob.json")]
@@ -32,24 +35,29 @@ pub(crate) struct Args {
     /// Attach what there is, even if parties are still missing
     #[arg(long)]
     partial: bool,
+    /// Format to write; the default is both where the registry lists referrers, else legacy
+    #[arg(long, value_enum)]
+    format: Option<Format>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let contract = context.contract(&args.contract.contract, args.contract.allow_simulated)?;
     let roster = Roster::of_contract(&contract)?;
     let image = Request::parse(&read(&args.request)?)?.check(&contract)?;
-    let mut signatures = Vec::new();
+    let (mut signatures, mut approvals) = (Vec::new(), Vec::new());
     for path in &args.approvals {
         let approval = Approval::parse(&read(path)?)?.check(&contract, &image)?;
         let rebuilt = approval.get().what_was_rebuilt().is_some_and(|what| what.rebuilt);
         let how = if rebuilt { "rebuilt it" } else { "did not rebuild it" };
         context.note(format_args!("{} approves and {how}", approval.get().party));
         signatures.push(Signature::of_approval(&image, approval.get())?);
+        approvals.push(approval.into_inner());
     }
 
     let client = context.registry()?;
     let mut before = ImageCheck::new(&image, &roster);
-    let attached = Place::Registry(&client, image.clone());
+    let place = context.attachments_of(&image);
+    let attached = Place::Registry(&client, place.clone());
     evidence::gather(&attached, &mut before).await;
     let before = before.report();
     let approved = |key_id| signatures.iter().any(|signature| Some(signature.key().id()) == key_id);
@@ -75,7 +83,20 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         .hint("add the missing approvals, let the party run csign sign, or use --partial to attach what there is"));
     }
 
-    attach(&client, &image, &signatures, context).await?;
+    let format = Format::choose(args.format, true, &client, &place).await?;
+    if format.has_legacy() {
+        attach(&client, &image, &signatures, context).await?;
+    }
+    if format.has_bundle() {
+        let reproduced: PredicateType = REPRODUCED_PREDICATE.parse().map_err(Failure::usage)?;
+        for (signature, approval) in signatures.iter().zip(&approvals) {
+            let key = signature.key();
+            let none = BTreeMap::new();
+            bundles::attach_signature(&client, &image, &approval.bundle, key, &none, context).await?;
+            let bundle = Bundle::new(approval.reproduced.clone(), key);
+            bundles::attach_attestation(&client, &image, &bundle, key, &reproduced, context).await?;
+        }
+    }
     let mut after = ImageCheck::new(&image, &roster);
     evidence::gather(&attached, &mut after).await;
     let after = after.report();

@@ -8,7 +8,10 @@ use csign_trust::{
 };
 
 use super::{predicate_type, roster::RosterArgs, verify};
-use crate::context::{CommandResult, Context};
+use crate::{
+    context::{CommandResult, Context},
+    policies::PolicyArgs,
+};
 
 /// Verify that every party attested something about this image, and that policies allow what they state
 ///
@@ -27,6 +30,8 @@ pub(crate) struct Args {
     #[arg(long = "type", value_name = "TYPE", default_value = "custom", value_parser = predicate_type)]
     kind: PredicateType,
     #[command(flatten)]
+    policies: PolicyArgs,
+    #[command(flatten)]
     roster: RosterArgs,
 }
 
@@ -34,7 +39,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let image = Pinned::parse(&args.image)?;
     let roster = args.roster.roster(&image, context)?;
     let certificates = args.roster.certificates(&image.digest, context)?;
-    let policies: Vec<&dyn StatementPolicy> = Vec::new();
+    let policies = args.policies.read(context)?;
+    let policies: Vec<&dyn StatementPolicy> = policies.iter().map(|policy| policy as &dyn StatementPolicy).collect();
     let mut check =
         AttestationCheck::new(&image, &roster, &args.kind, &policies).signed_as(args.roster.signed_as.iter().cloned());
     if let Some(certificates) = &certificates {
