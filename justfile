@@ -37,7 +37,6 @@ clippy:
 deny:
     cargo deny check
 
-# Builds all fuzz targets (needs nightly and cargo-fuzz); `just fuzz TARGET 60` runs one for a minute.
-fuzz TARGET="" SECONDS="60":
-    cargo test --quiet -p csign-tests --test parsers -- --ignored
-    {{ if TARGET == "" { "cargo +nightly fuzz build" } else { "cargo +nightly fuzz run " + TARGET + " -- -max_total_time=" + SECONDS } }}
+# Fuzzes every parser, or only those named, for that many seconds each.
+fuzz SECONDS="60" *PARSERS:
+    .ci/fuzz {{SECONDS}} {{PARSERS}}

@@ -1,4 +1,4 @@
-//! The fuzz targets' functions over mutated seeds: a small, repeatable dose of what `just fuzz` does at length.
+//! The fuzzed functions over mutated seeds: a small, repeatable dose of what `just fuzz` does at length.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 #[allow(unreachable_pub, reason = "it is public where it is a library")]
@@ -7,9 +7,7 @@ mod parsers;
 #[path = "../fuzz/src/seeds.rs"]
 mod seeds;
 
-use std::{fs, panic};
-
-use csign_tests::peer::repository;
+use std::panic;
 
 use crate::parsers::{PARSERS, Parser};
 
@@ -39,26 +37,10 @@ fn no_parser_panics_on_a_truncated_or_damaged_seed() {
 }
 
 #[test]
-fn every_parser_has_a_fuzz_target() {
-    let directory = repository().join("fuzz/fuzz_targets");
-    let mut targets: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect();
-    targets.sort();
-    let mut names: Vec<_> = PARSERS.iter().map(|parser| parser.name.to_owned()).collect();
-    names.sort();
-    assert_eq!(targets, names);
-}
-
-/// `just fuzz` calls this, so that libFuzzer starts from the seeds.
-#[test]
-#[ignore = "writes fuzz/corpus"]
-fn write_the_seeds_where_libfuzzer_looks() {
-    for Parser { name, seed, .. } in PARSERS {
-        let directory = repository().join("fuzz/corpus").join(name);
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join("seed"), seed()).unwrap();
+fn every_parser_has_a_name_of_its_own() {
+    for (index, Parser { name, .. }) in PARSERS.iter().enumerate() {
+        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name} names a file");
+        assert!(PARSERS[..index].iter().all(|earlier| earlier.name != *name), "{name} is there twice");
     }
 }
 
