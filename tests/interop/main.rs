@@ -10,3 +10,4 @@ mod referrers;
 mod registries;
 mod scene;
 mod signatures;
+mod table;

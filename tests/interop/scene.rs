@@ -44,6 +44,7 @@ pub(crate) struct Scene {
     pub(crate) image: String,
     pub(crate) digest: String,
     cosign: PathBuf,
+    crane: PathBuf,
     _registry: Registry,
 }
 
@@ -55,9 +56,9 @@ impl Scene {
         let proxy = Proxy::start(registry.address);
         let repository = format!("{}/demo/app", proxy.address);
         let digest = image::write_layout(&bench.path("layout"), "hello");
-        bench.run(crane, ["push", "layout", &format!("{repository}:latest")]).success();
+        bench.run(&crane, ["push", "layout", &format!("{repository}:latest")]).success();
         let image = format!("{repository}@{digest}");
-        let scene = Self { bench, proxy, repository, image, digest, cosign, _registry: registry };
+        let scene = Self { bench, proxy, repository, image, digest, cosign, crane, _registry: registry };
         for (file, content) in PAIRS.get_or_init(|| make_pairs(&scene.cosign)) {
             fs::write(scene.bench.path(file), content).expect("writing a key");
         }
@@ -70,6 +71,23 @@ impl Scene {
 
     pub(crate) fn cosign<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
         self.bench.run(&self.cosign, arguments)
+    }
+
+    pub(crate) fn crane<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        self.bench.run(&self.crane, arguments)
+    }
+
+    pub(crate) fn oras<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        self.bench.run(peer("oras").expect("the test needs oras"), arguments)
+    }
+
+    /// Pushes another image of this content to the same repository; returns its name with digest, and the digest.
+    pub(crate) fn push(&self, content: &str) -> (String, String) {
+        let layout = self.bench.path("another");
+        let _ = fs::remove_dir_all(&layout);
+        let digest = image::write_layout(&layout, content);
+        self.crane(["push", "another", &format!("{}:another", self.repository)]).success();
+        (format!("{}@{digest}", self.repository), digest)
     }
 
     pub(crate) fn cosign_signs(&self, key: &str) {
@@ -96,7 +114,7 @@ impl Scene {
     /// How many signatures the `.sig` tag holds.
     pub(crate) fn signatures(&self) -> usize {
         let tag = format!("{}:{}.sig", self.repository, self.digest.replace(':', "-"));
-        let manifest = self.bench.run(peer("crane").expect("it was there"), ["manifest", &tag]).success();
+        let manifest = self.crane(["manifest", &tag]).success();
         let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("a manifest");
         manifest["layers"].as_array().expect("layers").len()
     }
