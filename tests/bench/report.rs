@@ -5,6 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use serde::Serialize;
 
 use crate::{
+    counts::{self, Count},
     measure::Sample,
     scene::{Program, Scene, Subject},
     workload::Workload,
@@ -17,6 +18,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     /// csign's figure divided by cosign's, on the same image at the same round trip time.
     ratios: Vec<Ratio>,
+    counts: Vec<Count>,
     csign_binary_bytes: u64,
     cosign_binary_bytes: Option<u64>,
     workload: Option<Workload>,
@@ -68,7 +70,7 @@ impl Row {
 
 impl Report {
     /// Adds ratios and sizes.
-    pub(crate) fn new(rows: Vec<Row>, scene: &Scene, workload: Option<Workload>) -> Self {
+    pub(crate) fn new(rows: Vec<Row>, counts: Vec<Count>, scene: &Scene, workload: Option<Workload>) -> Self {
         let ratios = rows.iter().filter(|row| row.verifier == Program::Csign.to_string()).filter_map(|csign| {
             let cosign = rows.iter().find(|row| {
                 row.verifier == Program::Cosign.to_string()
@@ -85,6 +87,7 @@ impl Report {
         Self {
             registry: scene.registry,
             ratios: ratios.collect(),
+            counts,
             csign_binary_bytes: size(&scene.csign).unwrap_or_default(),
             cosign_binary_bytes: scene.cosign.as_deref().and_then(size),
             workload,
@@ -118,6 +121,7 @@ impl Report {
                 "{round_trip_ms:>10}            {signed_by:<9}  {requests:>8.3}               {wall:>9.3}               {peak:>11.3}"
             );
         }
+        text.push_str(&counts::table(&self.counts));
         let mut sizes = vec![("csign", Some(self.csign_binary_bytes)), ("cosign", self.cosign_binary_bytes)];
         sizes.push(("workload image", self.workload.as_ref().map(|workload| workload.image_bytes)));
         text.push('\n');

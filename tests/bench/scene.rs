@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use csign_tests::{
@@ -71,13 +72,13 @@ impl Scene {
         for key in KEYS {
             scene.generate_key(key);
         }
-        let image = scene.push(Program::Csign);
+        let image = scene.push("csign");
         for key in KEYS {
             scene.csign(&["sign", &image, "--key", &format!("{key}.key")]);
         }
         scene.add_subjects(Program::Csign, &image);
         if let Some(cosign) = scene.cosign.clone() {
-            let image = scene.push(Program::Cosign);
+            let image = scene.push("cosign");
             for key in KEYS {
                 let key = format!("{key}.key");
                 let flags = ["-y", "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false"];
@@ -103,6 +104,14 @@ impl Scene {
         })
     }
 
+    /// A command of this program, if it is there.
+    pub(crate) fn command(&self, program: Program) -> Option<Command> {
+        match program {
+            Program::Csign => Some(self.bench.command(&self.csign)),
+            Program::Cosign => self.cosign.as_ref().map(|cosign| self.bench.command(cosign)),
+        }
+    }
+
     fn add_subjects(&mut self, signer: Program, image: &str) {
         let keys = KEYS.iter().flat_map(|key| ["--key".to_owned(), format!("{key}.pub")]);
         let all_at_once = [vec!["verify".to_owned(), image.to_owned()], keys.collect()].concat();
@@ -114,17 +123,19 @@ impl Scene {
         }
     }
 
-    fn generate_key(&self, name: &str) {
+    /// A key pair, by whichever program is there.
+    pub(crate) fn generate_key(&self, name: &str) {
         match &self.cosign {
             Some(cosign) => self.run(cosign, &["generate-key-pair", "--output-key-prefix", name]),
             None => self.csign(&["generate-key-pair", "--output-key-prefix", name]),
         }
     }
 
-    fn push(&self, signer: Program) -> String {
-        let layout = format!("layout-{signer}");
-        let digest = image::write_layout(&self.bench.path(&layout), &format!("signed by {signer}"));
-        let repository = format!("{}/bench/{signer}", self.proxy.address);
+    /// Pushes an image into a repository of this name; returns its name with digest.
+    pub(crate) fn push(&self, name: &str) -> String {
+        let layout = format!("layout-{name}");
+        let digest = image::write_layout(&self.bench.path(&layout), name);
+        let repository = format!("{}/bench/{name}", self.proxy.address);
         self.csign(&["push", &layout, &format!("{repository}:latest")]);
         format!("{repository}@{digest}")
     }

@@ -62,12 +62,19 @@ pub fn simulator() -> &'static Path {
 static CSIGN: OnceLock<PathBuf> = OnceLock::new();
 static SIMULATOR: OnceLock<PathBuf> = OnceLock::new();
 
-/// Cargo builds a package's programs only for that package's own tests, so ask for them.
+/// Cargo builds a package's programs only for that package's own tests, so ask for them; with other features than the
+/// workspace's tests have, which means a hundred crates once more. `CSIGN_PROGRAMS=built` says that `cargo test
+/// --workspace` runs this, which has built them already.
 fn program(package: &str, name: &str, cell: &'static OnceLock<PathBuf>) -> &'static Path {
     cell.get_or_init(|| {
         let exe = env::current_exe().expect("the path of the running test");
         let deps = exe.parent().expect("a test lies in a directory");
         let profile = if deps.ends_with("deps") { deps.parent().expect("deps has a parent") } else { deps };
+        if env::var_os("CSIGN_PROGRAMS") == Some(OsString::from("built")) {
+            let program = profile.join(name);
+            assert!(program.is_file(), "CSIGN_PROGRAMS=built, but there is no {}", program.display());
+            return program;
+        }
         let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         build.args(["build", "--quiet", "--locked", "--package", package, "--bin", name]).current_dir(repository());
         if profile.ends_with("release") {
