@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regorus::unstable::{AssignOp, BUILTINS, Expr, Literal, Module, Rule, RuleHead, Span};
+use regorus::unstable::{AssignOp, BUILTINS, Expr, Literal, LiteralStmt, Module, Rule, RuleHead, Span};
 
 use crate::{
     builtins,
@@ -28,6 +28,8 @@ struct Mentions<'a> {
     references: Vec<Vec<String>>,
     /// Names that the rule itself declares; elsewhere in the rule they are no rules.
     locals: BTreeSet<&'a str>,
+    /// Statements that are evaluated `with` something else in place of something.
+    withs: Vec<&'a LiteralStmt>,
 }
 
 /// Checks everything that a policy consists of.
@@ -43,13 +45,19 @@ pub(crate) fn check<'a>(modules: impl Iterator<Item = &'a Module> + Clone) -> Re
         let (span, _) = rules.uses.values().next_back().cloned().unwrap_or_default();
         return Err(too_deep(span, "rules", MAX_RULES));
     }
+    let mut withs = Vec::new();
     for module in modules {
         for rule in &module.policy {
             let mentions = mentions(rule)?;
-            rules.resolve(module, rule, &mentions)?;
+            let uses = rules.resolve(module, &mentions)?;
+            rules.uses.entry(full_name(module, rule)).or_default().1.extend(uses);
+            for statement in &mentions.withs {
+                withs.push((module, *statement, mentions.locals.clone()));
+            }
         }
     }
-    rules.acyclic()
+    rules.acyclic()?;
+    withs.into_iter().try_for_each(|(module, statement, locals)| rules.check_with(module, statement, locals))
 }
 
 fn too_deep(span: Option<&Span>, what: &'static str, limit: usize) -> PolicyError {
@@ -81,10 +89,20 @@ fn mentions(rule: &Rule) -> Result<Mentions<'_>, PolicyError> {
     for parameter in syntax::parameters(rule).unwrap_or_default() {
         declare(parameter, &mut found.locals);
     }
-    let mut pending: Vec<_> = syntax::below_rule(rule).into_iter().skip(1).map(|node| (node, 1_usize)).collect();
+    collect(rule.span(), syntax::below_rule(rule).into_iter().skip(1), &mut found)?;
+    Ok(found)
+}
+
+fn collect<'a>(
+    span: &Span,
+    nodes: impl Iterator<Item = Node<'a>>,
+    found: &mut Mentions<'a>,
+) -> Result<(), PolicyError> {
+    let mut pending: Vec<_> = nodes.map(|node| (node, 1_usize)).collect();
     while let Some((node, depth)) = pending.pop() {
-        if depth > MAX_DEPTH {
-            return Err(too_deep(Some(rule.span()), "expressions within expressions", MAX_DEPTH));
+        let length = if let Node::Expr(expr) = node { syntax::chain(expr).0 } else { 0 };
+        if depth.saturating_add(length) > MAX_DEPTH {
+            return Err(too_deep(Some(span), "expressions within expressions", MAX_DEPTH));
         }
         let below = match node {
             Node::Query(query) => {
@@ -99,18 +117,17 @@ fn mentions(rule: &Rule) -> Result<Mentions<'_>, PolicyError> {
                         }
                         Literal::Expr { .. } | Literal::NotExpr { .. } => {}
                     }
-                    // What stands in for a function is called in its place.
-                    for with in &statement.with_mods {
-                        found.references.extend(syntax::path(&with.r#as).map(|(parts, _)| parts));
+                    if !statement.with_mods.is_empty() {
+                        found.withs.push(statement);
                     }
                 }
                 query.stmts.iter().flat_map(syntax::below_statement).collect()
             }
-            Node::Expr(expr) => below(expr, &mut found),
+            Node::Expr(expr) => below(expr, found),
         };
         pending.extend(below.into_iter().map(|node| (node, depth + 1)));
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Notes what `expr` mentions and gives back what is left to look at.
@@ -123,6 +140,7 @@ fn below<'a>(expr: &'a Expr, found: &mut Mentions<'a>) -> Vec<Node<'a>> {
         Expr::AssignExpr { op: AssignOp::ColEq, lhs, .. } => declare(lhs, &mut found.locals),
         Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
             found.references.extend(syntax::path(expr).map(|(parts, _)| parts));
+            return syntax::chain(expr).1;
         }
         _ => {}
     }
@@ -151,7 +169,8 @@ impl<'a> Rules<'a> {
         self.uses.entry(name).or_default().0.get_or_insert(rule.span());
     }
 
-    fn resolve(&mut self, module: &Module, rule: &Rule, mentions: &Mentions<'_>) -> Result<(), PolicyError> {
+    /// The full names that the mentions of a module are of.
+    fn resolve(&self, module: &Module, mentions: &Mentions<'_>) -> Result<BTreeSet<String>, PolicyError> {
         let mut uses = BTreeSet::new();
         for (parts, span, got) in &mentions.calls {
             let name = absolute(module, parts);
@@ -182,8 +201,49 @@ impl<'a> Rules<'a> {
                 self.used_by(&absolute(module, parts), &mut uses);
             }
         }
-        self.uses.entry(full_name(module, rule)).or_default().1.extend(uses);
-        Ok(())
+        Ok(uses)
+    }
+
+    /// A statement and what stands after its `as` share no rule: the interpreter would forget the rule's value between
+    /// evaluating the one and the other, and a `not` would hold. Nor is a function of csign's own replaced, which the
+    /// interpreter cannot.
+    fn check_with<'b>(
+        &self,
+        module: &Module,
+        statement: &'b LiteralStmt,
+        locals: BTreeSet<&'b str>,
+    ) -> Result<(), PolicyError> {
+        let of = |nodes: Vec<Node<'b>>| {
+            let mut found = Mentions { locals: locals.clone(), ..Mentions::default() };
+            collect(&statement.span, nodes.into_iter(), &mut found)?;
+            Ok(self.reachable(self.resolve(module, &found)?))
+        };
+        for with in &statement.with_mods {
+            let name = syntax::path(&with.refr).map(|(parts, _)| parts.join(".")).unwrap_or_default();
+            if builtins::arity(&name).is_some() {
+                return Err(PolicyError::Replaced { place: syntax::place(&with.span), name });
+            }
+        }
+        let replaced = of(statement.with_mods.iter().map(|with| Node::Expr(&with.r#as)).collect())?;
+        let used = of(syntax::below_literal(&statement.literal))?;
+        match replaced.intersection(&used).find(|name| !self.functions.contains_key(*name)) {
+            Some(rule) => Err(PolicyError::With { place: syntax::place(&statement.span), rule: rule.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// These rules and all that they use.
+    fn reachable(&self, names: BTreeSet<String>) -> BTreeSet<String> {
+        let mut pending: Vec<String> = names.iter().cloned().collect();
+        let mut found = names;
+        while let Some(name) = pending.pop() {
+            for used in self.uses.get(&name).into_iter().flat_map(|(_, uses)| uses) {
+                if found.insert(used.clone()) {
+                    pending.push(used.clone());
+                }
+            }
+        }
+        found
     }
 
     /// The rules that a reference evaluates: one of which it names a part, or all below it.

@@ -99,6 +99,22 @@ pub enum PolicyError {
         /// The rule's full name.
         rule: String,
     },
+    /// A rule that is used both in a statement and in what it is evaluated `with`.
+    #[error("{place}: {rule} is used on both sides of `with`")]
+    With {
+        /// Where.
+        place: Place,
+        /// The rule's full name.
+        rule: String,
+    },
+    /// One of csign's own functions after `with`.
+    #[error("{place}: {name} cannot be replaced by `with`")]
+    Replaced {
+        /// Where.
+        place: Place,
+        /// The function.
+        name: String,
+    },
     /// The input is not a JSON document without duplicate members.
     #[error("the statement is not JSON: {0}")]
     Statement(#[source] serde_json::Error),
@@ -133,6 +149,12 @@ impl PolicyError {
                 Some("in Rego v0, `if` and `contains` need `import rego.v1` or `import future.keywords`")
             }
             Self::Recursion { .. } => Some("Rego has no recursion: iterate over collections, or use walk"),
+            Self::With { .. } => {
+                Some("bind what stands after `as` to a variable first: x := f(rule); allow with input as x")
+            }
+            Self::Replaced { .. } => Some(
+                "make a rule of it, such as now = time.now_ns(), and replace the rule: with data.signature.now as 0",
+            ),
             Self::TooLarge { .. } | Self::TooDeep { .. } => Some("split the policy into smaller rules"),
             _ => None,
         }

@@ -80,6 +80,29 @@ pub(crate) fn path(expr: &Expr) -> Option<(Vec<String>, bool)> {
     }
 }
 
+/// How many parts a reference such as `f(x).a[i].b` has, and what hangs below it: its indexes, and its root unless that is
+/// a name.
+pub(crate) fn chain(expr: &Expr) -> (usize, Vec<Node<'_>>) {
+    let (mut length, mut below) = (0, Vec::new());
+    let mut next = expr;
+    loop {
+        next = match next {
+            Expr::RefDot { refr, .. } => refr,
+            Expr::RefBrack { refr, index, .. } => {
+                below.push(Node::Expr(index));
+                refr
+            }
+            Expr::Var { .. } => return (length, below),
+            root if length > 0 => {
+                below.push(Node::Expr(root));
+                return (length, below);
+            }
+            _ => return (0, vec![]),
+        };
+        length += 1;
+    }
+}
+
 /// The reference that a rule's head defines, and what it is.
 pub(crate) fn head(rule: &Rule) -> &Expr {
     match rule {
@@ -130,7 +153,14 @@ pub(crate) fn below_rule(rule: &Rule) -> Vec<Node<'_>> {
 
 /// Everything that hangs directly below a statement, `with` included.
 pub(crate) fn below_statement(statement: &LiteralStmt) -> Vec<Node<'_>> {
-    let mut nodes = match &statement.literal {
+    let mut nodes = below_literal(&statement.literal);
+    nodes.extend(statement.with_mods.iter().flat_map(|with| [Node::Expr(&with.refr), Node::Expr(&with.r#as)]));
+    nodes
+}
+
+/// Everything that hangs directly below a statement's own expression.
+pub(crate) fn below_literal(literal: &Literal) -> Vec<Node<'_>> {
+    match literal {
         Literal::SomeVars { .. } => vec![],
         Literal::SomeIn { key, value, collection, .. } => {
             let mut nodes: Vec<_> = key.iter().map(|key| Node::Expr(key)).collect();
@@ -139,9 +169,7 @@ pub(crate) fn below_statement(statement: &LiteralStmt) -> Vec<Node<'_>> {
         }
         Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => vec![Node::Expr(expr)],
         Literal::Every { domain, query, .. } => vec![Node::Expr(domain), Node::Query(query)],
-    };
-    nodes.extend(statement.with_mods.iter().flat_map(|with| [Node::Expr(&with.refr), Node::Expr(&with.r#as)]));
-    nodes
+    }
 }
 
 /// Everything that hangs directly below an expression.

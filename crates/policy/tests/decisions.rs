@@ -319,3 +319,24 @@ fn files_that_other_systems_wrote_are_read() {
         Decision::Allowed
     );
 }
+
+#[test]
+fn a_rule_on_both_sides_of_with_is_refused_since_its_value_would_be_forgotten() {
+    for body in [
+        "not ok with input as f(name)",
+        "not ok with input as {\"a\": name}",
+        "not ok with input as g",
+        "x := [1 | not ok with input as f(name)]; x == [1]",
+    ] {
+        let source = format!(
+            "package signature\nname = \"a\"\ng = {{\"a\": name}}\nf(x) = {{\"a\": x}}\nok {{ input.a == name }}\nallow {{ {body} }}\n"
+        );
+        assert!(matches!(parse(&source), Err(PolicyError::With { .. })), "{body}");
+    }
+    let bound = "name = \"a\"\nok { input.a == name }\nallow { x := {\"a\": name}; ok with input as x }";
+    assert_eq!(rule(bound), Decision::Allowed);
+    let apart = "mock = {\"a\": \"a\"}\nok { input.a == \"a\" }\nallow { ok with input as mock }";
+    assert_eq!(rule(apart), Decision::Allowed);
+    let own = parse("package signature\nallow { time.now_ns() == 1 with time.now_ns as 1 }\n");
+    assert!(matches!(own, Err(PolicyError::Replaced { .. })), "{own:?}");
+}

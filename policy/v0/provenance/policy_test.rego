@@ -40,3 +40,10 @@ test_a_repository_that_begins_alike {
 test_empty {
 	not allow with input as {}
 }
+
+test_another_predicate {
+	new := object.union(v1(good_builder, "https://github.com/example/app"), {"predicateType": "https://example.com"})
+	not allow with input as new
+	old := object.union(v02(good_builder, "https://github.com/example/app"), {"predicateType": "https://example.com"})
+	not allow with input as old
+}

@@ -41,3 +41,8 @@ test_unfinished {
 		"predicate": {"scanner": {"result": {"Results": []}}},
 	}
 }
+
+test_another_predicate {
+	statement := object.union(scan([]), {"predicateType": "https://slsa.dev/provenance/v1"})
+	not allow with input as statement
+}

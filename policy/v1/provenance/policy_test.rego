@@ -27,3 +27,8 @@ test_another_repository if {
 }
 
 test_empty if not allow with input as {}
+
+test_another_predicate if {
+	statement := provenance(good_builder, "https://github.com/example/app")
+	not allow with input as object.union(statement, {"predicateType": "https://example.com"})
+}

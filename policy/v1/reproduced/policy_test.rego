@@ -9,15 +9,29 @@ reproduced(digest, name) := {
 	"predicate": {"contract": digest, "recipe": "cargo-musl"},
 }
 
-test_our_contract if allow with input as reproduced(contract, repository)
-
-test_another_contract if {
-	not allow with input as reproduced("sha256:1111111111111111111111111111111111111111111111111111111111111111", repository)
+test_our_contract if {
+	statement := reproduced(contract, repository)
+	allow with input as statement
 }
 
-test_another_repository if not allow with input as reproduced(contract, "registry.example/team/other")
+test_another_contract if {
+	other := "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	statement := reproduced(other, repository)
+	not allow with input as statement
+}
+
+test_another_repository if {
+	statement := reproduced(contract, "registry.example/team/other")
+	not allow with input as statement
+}
 
 test_two_subjects if {
 	statement := reproduced(contract, repository)
-	not allow with input as object.union(statement, {"subject": array.concat(statement.subject, statement.subject)})
+	twice := object.union(statement, {"subject": array.concat(statement.subject, statement.subject)})
+	not allow with input as twice
+}
+
+test_another_predicate if {
+	statement := object.union(reproduced(contract, repository), {"predicateType": "https://slsa.dev/provenance/v1"})
+	not allow with input as statement
 }

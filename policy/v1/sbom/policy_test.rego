@@ -35,3 +35,11 @@ test_an_empty_list_proves_nothing if {
 	not allow with input as cyclonedx([])
 	not allow with input as {}
 }
+
+test_another_predicate if {
+	statement := object.union(
+		spdx([{"name": "a", "licenseConcluded": "MIT"}]),
+		{"predicate": {"components": [{"name": "a", "licenses": [{"license": {"id": "MIT"}}]}]}},
+	)
+	not allow with input as object.union(statement, {"predicateType": "https://example.com"})
+}

@@ -9,6 +9,8 @@ forbidden := {"CRITICAL"}
 
 week := ((7 * 24) * 3600) * 1000000000
 
+now := time.now_ns()
+
 allow if {
 	input.predicateType == "https://cosign.sigstore.dev/attestation/vuln/v1"
 	is_array(input.predicate.scanner.result.Results)
@@ -17,7 +19,7 @@ allow if {
 }
 
 recent if {
-	age := time.now_ns() - time.parse_rfc3339_ns(input.predicate.metadata.scanFinishedOn)
+	age := now - time.parse_rfc3339_ns(input.predicate.metadata.scanFinishedOn)
 	age < week
 }
 
