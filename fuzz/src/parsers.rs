@@ -18,6 +18,7 @@ use csign_keys::cosign_pem::SealedKey;
 use csign_oci::{
     Access, Descriptor, Digest, ImageConfig, Index, LayerBuilder, LayerLimits, Manifest, Reference, json, read_layer,
 };
+use csign_policy::{Decision, Policy, PolicyError, RegoVersion};
 use csign_registry::fuzzing;
 use csign_trust::exchange::{Approval, Request};
 
@@ -57,6 +58,8 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "request", accepts: request, seed: || seeds::REQUEST.into() },
     Parser { name: "approval", accepts: approval, seed: || seeds::APPROVAL.into() },
     Parser { name: "challenge", accepts: challenge, seed: || seeds::CHALLENGE.into() },
+    Parser { name: "policy", accepts: policy, seed: || seeds::POLICY.into() },
+    Parser { name: "policy_decision", accepts: policy_decision, seed: policy_decision_seed },
     Parser { name: "docker_config", accepts: fuzzing::docker_config, seed: || seeds::DOCKER_CONFIG.into() },
     Parser { name: "referrer", accepts: fuzzing::referrer, seed: || seeds::REFERRER.into() },
     Parser { name: "referrers", accepts: fuzzing::referrers, seed: || seeds::REFERRERS.into() },
@@ -275,4 +278,39 @@ fn checkpoint(bytes: &[u8]) -> bool {
     let mut bundle = json::value_from_slice(seeds::KEYLESS_BUNDLE.as_bytes()).expect("the seed is JSON");
     *bundle.pointer_mut(CHECKPOINT).expect("a checkpoint") = text(bytes).into();
     keyless_bundle(bundle.to_string().as_bytes())
+}
+
+/// The interpreter may refuse a source, and must not break down over it.
+fn parse_policy(bytes: &[u8], version: RegoVersion) -> Option<Policy> {
+    let parsed = Policy::parse("p.rego", text(bytes), version);
+    assert!(!matches!(parsed, Err(PolicyError::Interpreter)), "the interpreter broke down");
+    parsed.ok()
+}
+
+fn policy(bytes: &[u8]) -> bool {
+    let v1 = parse_policy(bytes, RegoVersion::V1).is_some();
+    parse_policy(bytes, RegoVersion::Auto).is_some() || v1
+}
+
+/// A policy, a zero byte, and the statement that it is asked about.
+fn policy_decision(bytes: &[u8]) -> bool {
+    let Some(at) = bytes.iter().position(|byte| *byte == 0) else { return false };
+    let (source, statement) = (&bytes[..at], &bytes[at + 1..]);
+    let Some(policy) = parse_policy(source, RegoVersion::Auto) else { return false };
+    let policy = policy.with_steps(20_000);
+    let decide = || match policy.evaluate(statement, 0) {
+        Ok(decision) => Some(decision),
+        Err(PolicyError::Interpreter) => panic!("the interpreter broke down"),
+        Err(_) => None,
+    };
+    let decision = decide();
+    assert_eq!(decide(), decision, "one policy and statement, two decisions");
+    if let Some(Decision::Refused { reasons }) = &decision {
+        assert!(!reasons.is_empty(), "a refusal without a reason");
+    }
+    decision == Some(Decision::Allowed)
+}
+
+fn policy_decision_seed() -> Vec<u8> {
+    [seeds::POLICY.as_bytes(), &[0], seeds::STATEMENT.as_bytes()].concat()
 }

@@ -149,3 +149,17 @@ pub(crate) const TRUSTED_ROOT: &str = include_str!("../../tests/fixtures/keyless
 pub(crate) const KEYLESS_BUNDLE: &str = include_str!("../../tests/fixtures/keyless/sigstore-js-message-stamped.json");
 
 pub(crate) const KEYLESS_LAYER: &str = include_str!("../../tests/fixtures/keyless/cosign-sig.json");
+
+pub(crate) const POLICY: &str = r#"package signature
+import rego.v1
+default allow := false
+names := {name: i | some i, name in ["a", "b"]}
+allow if {
+	startswith(input.predicateType, "https://")
+	some subject in input.subject
+	regex.match(`^[0-9a-f]{64}$`, subject.digest.sha256)
+	not names[subject.name]
+	every d in subject.digest { count(d) > -1 + 1 }
+}
+deny contains sprintf("%v", [input._type]) if [x | x := numbers.range(1, 3)[_]][0] == 2
+"#;

@@ -7,6 +7,7 @@ mod keys;
 mod layouts;
 mod peers;
 mod referrers;
+mod policy;
 mod registries;
 mod scene;
 mod signatures;

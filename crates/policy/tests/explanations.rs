@@ -75,7 +75,7 @@ fn it_shows_counts_functions_negations_and_loops() {
 
 #[test]
 fn a_statement_before_its_variable_is_blamed_too() {
-    let text = explain("package signature\nallow {\n  id == \"good\"\n  id := input.predicate.builder.id\n}\n");
+    let text = explain("package signature\nallow {\n  id == \"good\"\n  input.predicate.builder.id = id\n}\n");
     assert!(text.contains("needs id == \"good\""), "{text}");
 }
 

@@ -53,6 +53,7 @@ enum Command {
     Verify(Box<verify::Args>),
     VerifyAttestation(Box<verify_attestation::Args>),
     Tree(tree::Args),
+    Policy(policy::Args),
     Publish(publish::Args),
     Completions(completions::Args),
 }
@@ -104,6 +105,7 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
         Command::Verify(args) => verify::run(&args, context).await,
         Command::VerifyAttestation(args) => verify_attestation::run(&args, context).await,
         Command::Tree(args) => tree::run(&args, context).await,
+        Command::Policy(args) => policy::run(&args, context),
         Command::Publish(args) => publish::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
     }

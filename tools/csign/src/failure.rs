@@ -85,6 +85,16 @@ impl From<csign_contract::ContractError> for Failure {
     }
 }
 
+impl From<csign_policy::PolicyError> for Failure {
+    fn from(error: csign_policy::PolicyError) -> Self {
+        let failure = if error.is_unavailable() { Self::could_not_check(&error) } else { Self::usage(&error) };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
 impl From<csign_trust::RosterError> for Failure {
     fn from(error: csign_trust::RosterError) -> Self {
         Self::usage(error)

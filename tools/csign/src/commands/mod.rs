@@ -14,6 +14,7 @@ pub(crate) mod generate;
 pub(crate) mod generate_key_pair;
 pub(crate) mod import_key_pair;
 pub(crate) mod init;
+pub(crate) mod policy;
 pub(crate) mod public_key;
 pub(crate) mod publish;
 pub(crate) mod pull;

@@ -6,4 +6,5 @@ mod attach;
 mod contract;
 mod exchange;
 mod faults;
+mod policy;
 mod world;
