@@ -65,7 +65,7 @@ fn too_deep(span: Option<&Span>, what: &'static str, limit: usize) -> PolicyErro
 }
 
 /// Without its import, `allow if { false }` is the rule `allow`, which always holds, and a rule called `if`. OPA refuses
-/// the former; so does this, and the latter, which `allow := true if { false }` would leave behind.
+/// that, but not `allow = true if { false }`, with which cosign allows everything.
 fn well_formed(rule: &Rule) -> Result<(), PolicyError> {
     let refuse = |problem| Err(PolicyError::Rule { place: syntax::place(rule.span()), problem });
     if let Rule::Spec {
@@ -89,7 +89,7 @@ fn mentions(rule: &Rule) -> Result<Mentions<'_>, PolicyError> {
     for parameter in syntax::parameters(rule).unwrap_or_default() {
         declare(parameter, &mut found.locals);
     }
-    collect(rule.span(), syntax::below_rule(rule).into_iter().skip(1), &mut found)?;
+    collect(rule.span(), syntax::below_rule(rule).into_iter(), &mut found)?;
     Ok(found)
 }
 

@@ -129,9 +129,9 @@ pub(crate) fn package(module: &Module) -> Vec<String> {
     parts
 }
 
-/// Everything that hangs directly below a rule.
+/// Everything that hangs directly below a rule, without the name that it defines.
 pub(crate) fn below_rule(rule: &Rule) -> Vec<Node<'_>> {
-    let mut nodes = vec![Node::Expr(head(rule))];
+    let mut nodes = chain(head(rule)).1;
     nodes.extend(parameters(rule).unwrap_or_default().into_iter().map(Node::Expr));
     match rule {
         Rule::Default { value, .. } => nodes.push(Node::Expr(value)),

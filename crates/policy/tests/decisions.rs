@@ -163,6 +163,7 @@ fn recursion_is_found_before_anything_runs() {
         "a { b }\nb { a }\nallow { not a }",
         "a { data.signature.a }\nallow { not a }",
         "a { count(data.signature) > 0 }\nallow { not a }",
+        "f(n) = x { p[n]; x := 1 }\np[f(1)] = 1 { true }\nallow { not p[1] }",
         "f(x) = y { y := count(x) with count as f }\nallow { not f([]) }",
     ] {
         let error = parse(&format!("package signature\n{source}\n")).expect_err(source);
@@ -339,4 +340,16 @@ fn a_rule_on_both_sides_of_with_is_refused_since_its_value_would_be_forgotten() 
     assert_eq!(rule(apart), Decision::Allowed);
     let own = parse("package signature\nallow { time.now_ns() == 1 with time.now_ns as 1 }\n");
     assert!(matches!(own, Err(PolicyError::Replaced { .. })), "{own:?}");
+}
+
+#[test]
+fn a_policy_can_be_asked_by_several_threads() {
+    let policy = parse("package signature\nallow { json.unmarshal(input.predicate.Data).n == 1 }\n").expect("a policy");
+    std::thread::scope(|scope| {
+        let asked: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| policy.evaluate(STATEMENT.as_bytes(), 0).expect("a decision"))).collect();
+        for thread in asked {
+            assert_eq!(thread.join().expect("a thread"), Decision::Allowed);
+        }
+    });
 }
