@@ -54,6 +54,8 @@ enum Command {
     VerifyAttestation(Box<verify_attestation::Args>),
     Tree(tree::Args),
     Policy(policy::Args),
+    Sbom(sbom::Args),
+    Provenance(provenance::Args),
     Publish(publish::Args),
     Completions(completions::Args),
 }
@@ -106,6 +108,8 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
         Command::VerifyAttestation(args) => verify_attestation::run(&args, context).await,
         Command::Tree(args) => tree::run(&args, context).await,
         Command::Policy(args) => policy::run(&args, context),
+        Command::Sbom(args) => sbom::run(&args, context),
+        Command::Provenance(args) => provenance::run(&args, context),
         Command::Publish(args) => publish::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
     }

@@ -45,7 +45,7 @@ pub(crate) struct Environment {
     /// `COSIGN_REPOSITORY`: the repository that holds what is attached to images, if not the image's own.
     pub(crate) cosign_repository: Option<Repository>,
     /// `SOURCE_DATE_EPOCH`: the time that is written, instead of the clock's, in seconds since 1970.
-    pub(crate) source_date_epoch: Option<i64>,
+    pub(crate) source_date_epoch: Option<u64>,
     /// `CSIGN_CA_FILE`: PEM certificates that registries may also be signed by.
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -104,8 +104,8 @@ fn cosign_repository(text: &str) -> Result<Repository, Failure> {
 }
 
 /// Up to the year 9999, which is what RFC 3339 can write.
-fn source_date_epoch(text: &str) -> Result<i64, Failure> {
-    text.parse().ok().filter(|seconds| (0..=253_402_300_799).contains(seconds)).ok_or_else(|| {
+fn source_date_epoch(text: &str) -> Result<u64, Failure> {
+    text.parse().ok().filter(|seconds| *seconds <= 253_402_300_799).ok_or_else(|| {
         Failure::usage(format_args!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
     })
 }
@@ -118,7 +118,8 @@ impl Context {
 
     /// The time that is written down, RFC 3339: `SOURCE_DATE_EPOCH`, else the clock's.
     pub(crate) fn timestamp(&self) -> Result<String, Failure> {
-        let seconds = self.environment.source_date_epoch.unwrap_or_else(|| self.now());
+        let stated = self.environment.source_date_epoch.and_then(|seconds| i64::try_from(seconds).ok());
+        let seconds = stated.unwrap_or_else(|| self.now());
         time::OffsetDateTime::from_unix_timestamp(seconds)
             .ok()
             .and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok())

@@ -147,3 +147,18 @@ impl From<csign_envelope::statement::StatementError> for Failure {
         Self::usage(error)
     }
 }
+
+impl From<csign_sbom::SbomError> for Failure {
+    fn from(error: csign_sbom::SbomError) -> Self {
+        use csign_sbom::SbomError;
+        let failure = match error {
+            SbomError::DiffId { .. } => Self::rejected(&error),
+            SbomError::Layer { .. } | SbomError::Compression { .. } => Self::could_not_check(&error),
+            _ => Self::usage(&error),
+        };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}

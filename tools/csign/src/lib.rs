@@ -5,12 +5,15 @@ mod bundles;
 mod cli;
 mod clients;
 mod commands;
+mod contents;
 mod context;
 mod credentials;
 mod failure;
 mod identities;
 mod policies;
+mod git;
 mod progress;
+mod provenance;
 pub mod recipe;
 mod signature;
 

@@ -15,12 +15,14 @@ pub(crate) mod generate_key_pair;
 pub(crate) mod import_key_pair;
 pub(crate) mod init;
 pub(crate) mod policy;
+pub(crate) mod provenance;
 pub(crate) mod public_key;
 pub(crate) mod publish;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod request;
 pub(crate) mod roster;
+pub(crate) mod sbom;
 pub(crate) mod sign;
 pub(crate) mod tree;
 pub(crate) mod verify;
@@ -31,7 +33,7 @@ use std::path::PathBuf;
 use csign_envelope::{PredicateType, simple_signing};
 
 /// The contract, for commands that need one.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(crate) struct ContractArgs {
     /// The contract that all parties agreed on
     #[arg(long, value_name = "FILE", default_value = "collaboration.toml")]

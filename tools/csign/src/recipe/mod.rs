@@ -7,6 +7,7 @@ mod config;
 mod elf;
 mod environment;
 mod error;
+mod program;
 mod rootfs;
 mod toolchain;
 mod workspace;
@@ -23,6 +24,7 @@ use csign_oci::{Digest, Layout};
 
 use environment::Host;
 pub use error::RecipeError;
+pub use program::{Program, ProgramRequest, program};
 pub use toolchain::Toolchain;
 
 /// What to build.
@@ -137,7 +139,7 @@ pub fn build(request: &BuildRequest) -> Result<BuildOutcome, RecipeError> {
     }
 
     // 3.
-    let workspace = workspace::Workspace::load(&host, &source, &plan, request)?;
+    let workspace = workspace::Workspace::load(&host, &source, &plan, request.network, request.progress)?;
     let paths = environment::Paths { source: &source, target_dir: &target_dir, toolchain: &toolchain, host: &host };
     let executable = workspace::compile(&paths, &workspace, &plan, request)?;
 
@@ -186,6 +188,20 @@ pub struct SourceFacts {
 /// No lock file, or no pinned toolchain.
 pub fn source_facts(source: &Path) -> Result<SourceFacts, RecipeError> {
     Ok(SourceFacts { lock_file: digest_of(&source.join("Cargo.lock"))?, channel: toolchain::pinned_channel(source)? })
+}
+
+/// The toolchain that `source` pins, as it is installed here, and the target of `recipe`.
+///
+/// # Errors
+/// No pinned toolchain, or another one installed.
+pub fn installed_toolchain(
+    source: &Path,
+    recipe: Recipe,
+    environment: &BTreeMap<OsString, OsString>,
+) -> Result<(Toolchain, &'static str), RecipeError> {
+    let channel = toolchain::pinned_channel(source)?;
+    let host = Host::new(environment, &channel)?;
+    Ok((Toolchain::find(&host, &channel)?, plan(recipe).target))
 }
 
 fn digest_of(path: &Path) -> Result<Digest, RecipeError> {

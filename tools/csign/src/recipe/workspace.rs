@@ -19,15 +19,16 @@ use super::{
 #[derive(Debug, Deserialize)]
 pub(super) struct Workspace {
     workspace_root: PathBuf,
-    packages: Vec<Package>,
+    pub(super) packages: Vec<Package>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Package {
-    name: String,
-    version: String,
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) version: String,
     id: String,
-    source: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) license: Option<String>,
     manifest_path: PathBuf,
 }
 
@@ -41,25 +42,22 @@ struct Message {
 
 impl Workspace {
     /// Reads the locked dependency graph, downloading what is missing.
-    pub(super) fn load(host: &Host, source: &Path, plan: &Plan, request: &BuildRequest) -> Result<Self, RecipeError> {
+    pub(super) fn load(
+        host: &Host,
+        source: &Path,
+        plan: &Plan,
+        network: bool,
+        progress: bool,
+    ) -> Result<Self, RecipeError> {
         let mut cargo = host.command("cargo");
         cargo.args(["metadata", "--format-version=1", "--locked", "--filter-platform", plan.target]);
         cargo.arg("--manifest-path").arg(source.join("Cargo.toml"));
-        if !request.network {
+        if !network {
             cargo.arg("--offline");
         }
-        let stderr = if request.progress { Stdio::inherit() } else { Stdio::piped() };
-        let output = cargo.stdin(Stdio::null()).stderr(stderr).output().map_err(cargo_missing)?;
-        if !output.status.success() {
-            let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(RecipeError::Failed {
-                command: "cargo metadata".to_owned(),
-                status: output.status.to_string(),
-                stderr,
-            });
-        }
+        let printed = answer(&mut cargo, "cargo metadata", progress)?;
         let workspace: Self =
-            serde_json::from_slice(&output.stdout).map_err(|error| RecipeError::Output(error.to_string()))?;
+            serde_json::from_slice(&printed).map_err(|error| RecipeError::Output(error.to_string()))?;
         let root = fs::canonicalize(&workspace.workspace_root)
             .map_err(RecipeError::io("finding directory", &workspace.workspace_root))?;
         if root != source {
@@ -85,6 +83,17 @@ impl Workspace {
         }
         out
     }
+}
+
+/// What cargo prints; its progress goes to our standard error, or into the error.
+pub(super) fn answer(cargo: &mut Command, name: &str, progress: bool) -> Result<Vec<u8>, RecipeError> {
+    let stderr = if progress { Stdio::inherit() } else { Stdio::piped() };
+    let output = cargo.stdin(Stdio::null()).stderr(stderr).output().map_err(cargo_missing)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(RecipeError::Failed { command: name.to_owned(), status: output.status.to_string(), stderr })
 }
 
 /// Builds the package and returns its one program.
@@ -180,6 +189,7 @@ mod tests {
             version: "1.0.0".into(),
             id: String::new(),
             source: source.map(str::to_owned),
+            license: None,
             manifest_path: path.into(),
         };
         let names = |path: &str, source| {
