@@ -20,6 +20,7 @@ use csign_oci::{
 };
 use csign_policy::{Decision, Policy, PolicyError, RegoVersion};
 use csign_registry::fuzzing;
+use csign_sbom::{Bill, Crates, ImageFacts, LockFile, Timestamp, cyclonedx, spdx};
 use csign_trust::exchange::{Approval, Request};
 
 use crate::seeds;
@@ -60,6 +61,7 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "challenge", accepts: challenge, seed: || seeds::CHALLENGE.into() },
     Parser { name: "policy", accepts: policy, seed: || seeds::POLICY.into() },
     Parser { name: "policy_decision", accepts: policy_decision, seed: policy_decision_seed },
+    Parser { name: "lock_file", accepts: lock_file, seed: || seeds::LOCK_FILE.into() },
     Parser { name: "docker_config", accepts: fuzzing::docker_config, seed: || seeds::DOCKER_CONFIG.into() },
     Parser { name: "referrer", accepts: fuzzing::referrer, seed: || seeds::REFERRER.into() },
     Parser { name: "referrers", accepts: fuzzing::referrers, seed: || seeds::REFERRERS.into() },
@@ -313,4 +315,26 @@ fn policy_decision(bytes: &[u8]) -> bool {
 
 fn policy_decision_seed() -> Vec<u8> {
     [seeds::POLICY.as_bytes(), &[0], seeds::STATEMENT.as_bytes()].concat()
+/// What is accepted can be written out in both formats, and names nothing twice.
+fn lock_file(bytes: &[u8]) -> bool {
+    let Ok(lock) = LockFile::parse(bytes) else { return false };
+    let mut names: Vec<String> = lock.packages.iter().map(|package| package.reference()).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "two packages, one name");
+    for package in &lock.packages {
+        assert!(package.dependencies.iter().all(|at| *at < count), "a dependency that is no package");
+    }
+    let bill = Bill {
+        image: ImageFacts { digest: lock.digest, repository: None, architecture: "amd64".into(), program: None },
+        layers: Vec::new(),
+        crates: Some(Crates::of_lock_file(lock)),
+        created: Timestamp::from_epoch(0).expect("1970"),
+        tool_version: "0".into(),
+    };
+    for document in [spdx::write(&bill), cyclonedx::write(&bill)] {
+        json::value_from_slice(&document.expect("what was parsed can be written")).expect("what is written parses");
+    }
+    true
 }

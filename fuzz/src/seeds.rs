@@ -162,4 +162,29 @@ allow if {
 	every d in subject.digest { count(d) > -1 + 1 }
 }
 deny contains sprintf("%v", [input._type]) if [x | x := numbers.range(1, 3)[_]][0] == 2
+pub(crate) const LOCK_FILE: &str = r#"version = 4
+
+[[package]]
+name = "app"
+version = "0.1.0"
+dependencies = [
+ "part 1.0.0 (git+https://git.example/part?branch=main)",
+ "serde",
+]
+
+[[package]]
+name = "part"
+version = "1.0.0"
+source = "git+https://git.example/part?branch=main#aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+[[package]]
+name = "part"
+version = "1.0.0"
+source = "sparse+https://registry.example/"
+
+[[package]]
+name = "serde"
+version = "1.0.0+x"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+checksum = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 "#;

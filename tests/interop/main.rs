@@ -9,6 +9,7 @@ mod peers;
 mod referrers;
 mod policy;
 mod registries;
+mod sbom;
 mod scene;
 mod signatures;
 mod table;

@@ -1,6 +1,6 @@
 //! Licences as crates declare them, brought into the form that SPDX asks for (SPDX 2.3, annex D).
 
-use spdx::Expression;
+use spdx::{Expression, ParseMode};
 
 /// Longest expression that is looked at; the longest on crates.io is far shorter.
 const MAX: usize = 1000;
@@ -12,6 +12,8 @@ pub(crate) fn expression(declared: &str) -> Option<String> {
         return None;
     }
     let text = Expression::canonicalize(declared).ok()?.unwrap_or_else(|| declared.to_owned());
+    let mode = ParseMode { allow_deprecated: true, ..ParseMode::STRICT };
+    Expression::parse_mode(&text, mode).ok()?;
     // A reference to a text is an expression only in a document that holds the text.
     let refers = text.contains("LicenseRef-") || text.contains("DocumentRef-") || text.contains("AdditionRef-");
     if refers { None } else { Some(text) }
@@ -31,6 +33,7 @@ mod tests {
             ("", None),
             ("my own", None),
             ("MIT OR", None),
+            ("GPL-2.0", Some("GPL-2.0-only")),
             ("LicenseRef-secret", None),
             ("MIT\nOR Evil-1.0", None),
         ] {
