@@ -5,7 +5,7 @@ use csign_oci::{Digest, Repository};
 use crate::{
     contents::Contents,
     error::SbomError,
-    lock::{LockFile, Package},
+    lock::{LockFile, Package, Spelling},
     purl,
     timestamp::Timestamp,
 };
@@ -82,7 +82,7 @@ pub struct LinkedCrate {
     /// Version.
     pub version: String,
     /// The source as the lock file spells it; none for the source tree.
-    pub source: Option<String>,
+    pub source: Option<Spelling>,
     /// The licence that its manifest declares.
     pub license: Option<String>,
     /// Places in the list of linked crates.

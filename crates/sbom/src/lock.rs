@@ -1,7 +1,10 @@
 //! `Cargo.lock` of the versions 3 and 4. Every dependency must be exactly one of the packages: what cannot be told apart
 //! is refused, not guessed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use csign_oci::Digest;
 use serde::Deserialize;
@@ -37,14 +40,30 @@ pub struct Package {
     pub name: String,
     /// Version as cargo writes it.
     pub version: String,
-    /// The source as the lock file spells it, for comparison; it may hold credentials.
-    source: Option<String>,
+    source: Option<Spelling>,
     /// Where it comes from.
     pub origin: Origin,
     /// sha256 of the `.crate` file.
     pub checksum: Option<Digest>,
     /// Places in [`LockFile::packages`], ascending.
     pub dependencies: Vec<usize>,
+}
+
+/// A source as the lock file spells it, for comparison alone: it may hold credentials.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spelling(String);
+
+impl Spelling {
+    /// The text as the lock file or `cargo metadata` has it.
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Spelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_credentials(&self.0))
+    }
 }
 
 /// Where a package comes from.
@@ -120,7 +139,7 @@ impl LockFile {
     ///
     /// # Errors
     /// [`SbomError::NotLocked`] if none or several fit.
-    pub fn find(&self, name: &str, version: &str, source: Option<&Option<String>>) -> Result<usize, SbomError> {
+    pub fn find(&self, name: &str, version: &str, source: Option<&Option<Spelling>>) -> Result<usize, SbomError> {
         let fits = |package: &Package| {
             package.name == name && package.version == version && source.is_none_or(|source| package.source == *source)
         };
@@ -153,12 +172,12 @@ impl Package {
         };
         let checksum = raw.checksum.as_ref().map(|hex| Digest::parse(&format!("sha256:{hex}"))).transpose();
         let checksum = checksum.map_err(|_| odd("has a checksum that is no sha256"))?;
-        let (name, version, source) = (raw.name, raw.version, raw.source);
+        let (name, version, source) = (raw.name, raw.version, raw.source.map(Spelling));
         Ok((Self { name, version, source, origin, checksum, dependencies: Vec::new() }, raw.dependencies))
     }
 
-    fn key(&self) -> (&str, &str, Option<&str>) {
-        (&self.name, &self.version, self.source.as_deref())
+    fn key(&self) -> (&str, &str, Option<&Spelling>) {
+        (&self.name, &self.version, self.source.as_ref())
     }
 
     fn odd(&self, why: &'static str) -> SbomError {
@@ -173,7 +192,7 @@ impl Package {
             Origin::Path => format!("crate:{name}@{version}#path"),
             // Two sources may differ in what is not shown, as in a branch of the same commit.
             _ => {
-                let source = Digest::of(self.source.as_deref().unwrap_or_default()).hex();
+                let source = Digest::of(self.source.as_ref().map_or("", |source| &source.0)).hex();
                 format!("crate:{name}@{version}#{source}")
             }
         }
@@ -234,7 +253,7 @@ fn resolve(packages: &[Package], dependencies: &[Vec<String>]) -> Result<Vec<Vec
             version.is_none_or(|version| package.version == version)
                 && source.is_none_or(|source| {
                     // Of a git source, a dependency names everything but the commit.
-                    let own = package.source.as_deref();
+                    let own = package.source.as_ref().map(|own| own.0.as_str());
                     own == Some(source)
                         || own.and_then(|own| own.rsplit_once('#')).is_some_and(|(own, _)| own == source)
                 })
@@ -248,7 +267,9 @@ fn resolve(packages: &[Package], dependencies: &[Vec<String>]) -> Result<Vec<Vec
             match one(text).as_slice() {
                 [at] => found.insert(*at),
                 other => {
-                    let (package, dependency) = (format!("{} {}", package.name, package.version), shorten(text));
+                    // Without the source, which may hold credentials.
+                    let dependency = text.split('(').next().unwrap_or_default().trim().chars().take(80).collect();
+                    let package = format!("{} {}", package.name, package.version);
                     return Err(SbomError::Dependency { package, dependency, found: other.len() });
                 }
             };
@@ -256,8 +277,4 @@ fn resolve(packages: &[Package], dependencies: &[Vec<String>]) -> Result<Vec<Vec
         out.push(found.into_iter().collect());
     }
     Ok(out)
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(80).collect()
 }

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 
 use csign_oci::{Access, Descriptor, Digest, LayerBuilder, LayerLimits, Repository};
-use csign_sbom::{Bill, Contents, Crates, ImageFacts, LinkedCrate, LockFile, SbomError, Timestamp, cyclonedx, spdx};
+use csign_sbom::{
+    Bill, Contents, Crates, ImageFacts, LinkedCrate, LockFile, SbomError, Timestamp, cyclonedx, lock, spdx,
+};
 use serde_json::Value;
 
 fn layer(files: &[(&str, &str)]) -> Contents {
@@ -93,7 +95,7 @@ fn linked(length: usize) -> Vec<LinkedCrate> {
     let one = |n: usize| LinkedCrate {
         name: format!("c_{n:05}"),
         version: "1.0.0".to_owned(),
-        source: Some("registry+https://github.com/rust-lang/crates.io-index".to_owned()),
+        source: Some(lock::Spelling::new("registry+https://github.com/rust-lang/crates.io-index".to_owned())),
         license: Some("MIT".to_owned()),
         dependencies: if n + 1 < length { vec![n + 1] } else { Vec::new() },
     };

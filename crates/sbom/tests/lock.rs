@@ -61,6 +61,9 @@ fn sources_of_every_kind_are_told_apart_and_lose_their_credentials() {
     assert_eq!(urls[3].as_deref(), Some("pkg:cargo/public@1.0.0%2Bx"));
     assert!(lock.packages[0].checksum.is_none() && lock.packages[3].checksum.is_some());
     assert!(lock.packages.iter().all(|package| !package.reference().contains("secret")));
+    assert!(!format!("{lock:?}").contains("secret"));
+    let unknown = package("a", "1.0.0", "dependencies = [\"b 1.0.0 (git+https://me:secret@git.example/x)\"]");
+    assert!(!parse(&[unknown]).expect_err("no such package").to_string().contains("secret"));
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn crates_that_the_lock_file_does_not_have_are_not_listed_silently() {
     let linked = |name: &str, source: Option<&str>, dependencies: &[usize]| LinkedCrate {
         name: name.to_owned(),
         version: "1.0.0".to_owned(),
-        source: source.map(str::to_owned),
+        source: source.map(|text| lock::Spelling::new(text.to_owned())),
         license: None,
         dependencies: dependencies.to_vec(),
     };

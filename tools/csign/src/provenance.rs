@@ -24,7 +24,7 @@ use crate::{
 
 /// What provenance is made from. Variables are read for `--builder cloud-build` only, where they are the substitutions of
 /// the same names.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(next_help_heading = "Provenance")]
 pub(crate) struct AutoArgs {
     #[command(flatten)]

@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use csign_envelope::{PredicateType, simple_signing};
 
 /// The contract, for commands that need one.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct ContractArgs {
     /// The contract that all parties agreed on
     #[arg(long, value_name = "FILE", default_value = "collaboration.toml")]

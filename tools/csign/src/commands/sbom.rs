@@ -18,7 +18,7 @@ use crate::{
 /// Write a bill of materials: the image's files and the crates of its program
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign sbom --layout image --source . --contract collaboration.toml --format spdx --out image.spdx.json\n  csign sbom --layout image --lock Cargo.lock --format cyclonedx --out image.cdx.json\n\nWith --source, the crates are those that the program is made of, with their licences. With --lock alone, they are all\npackages of the lock file. The document says which. Its time is SOURCE_DATE_EPOCH, else the image's own."
+    after_help = "Examples:\n  csign sbom --layout image --source . --contract collaboration.toml --format spdx --out image.spdx.json\n  csign sbom --layout image --lock Cargo.lock --format cyclonedx --out image.cdx.json\n\nWith --source, the crates are those that the program is made of, with their licences. With --lock alone, they are all packages of the lock file. The document says which. Its time is SOURCE_DATE_EPOCH, else the image's own."
 )]
 pub(crate) struct Args {
     /// Layout that holds the image

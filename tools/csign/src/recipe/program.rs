@@ -9,9 +9,9 @@ use std::{
 };
 
 use csign_contract::Recipe;
-use csign_sbom::LinkedCrate;
+use csign_sbom::{LinkedCrate, lock::Spelling};
 
-use super::{environment::Host, error::RecipeError, plan, toolchain, workspace};
+use super::{Plan, environment::Host, error::RecipeError, plan, toolchain, workspace};
 
 /// Which program.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub fn program(request: &ProgramRequest) -> Result<Program, RecipeError> {
     let channel = toolchain::pinned_channel(&source)?;
     let host = Host::new(&request.environment, &channel)?;
     let known = workspace::Workspace::load(&host, &source, &plan, request.network, request.progress)?;
-    let tree = tree(&host, &source, plan.target, request)?;
+    let tree = tree(&host, &source, &plan, request)?;
     let crates = read(&tree, &known.packages)?;
     if crates.first().is_none_or(|root| root.name != request.package) {
         return Err(RecipeError::Output(format!("cargo tree does not start with {}", request.package)));
@@ -60,10 +60,12 @@ pub fn program(request: &ProgramRequest) -> Result<Program, RecipeError> {
     Ok(Program { target: plan.target, toolchain: channel, crates })
 }
 
-fn tree(host: &Host, source: &Path, target: &str, request: &ProgramRequest) -> Result<String, RecipeError> {
+fn tree(host: &Host, source: &Path, plan: &Plan, request: &ProgramRequest) -> Result<String, RecipeError> {
     let mut cargo = host.command("cargo");
     cargo.args(["tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "depth", "--charset", "ascii"]);
-    cargo.args(["--format", " {p}", "--package", &request.package, "--target", target, "--color", "never"]);
+    cargo.args(["--format", " {p}", "--package", &request.package, "--target", plan.target, "--color", "never"]);
+    // Dependencies may depend on what the compiler is told.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", plan.flags.join("\x1f"));
     cargo.arg("--manifest-path").arg(source.join("Cargo.toml"));
     if !request.network {
         cargo.arg("--offline");
@@ -112,11 +114,11 @@ fn lookup(text: &str, known: &[workspace::Package]) -> Result<LinkedCrate, Recip
         (Some(package), None) => Ok(LinkedCrate {
             name: package.name.clone(),
             version: package.version.clone(),
-            source: package.source.clone(),
+            source: package.source.clone().map(Spelling::new),
             license: package.license.clone(),
             dependencies: Vec::new(),
         }),
-        (None, _) => Err(RecipeError::Output(format!("cargo tree names {text:?}, cargo metadata does not"))),
+        (None, _) => Err(RecipeError::Output(format!("cargo tree names {name} {version}, cargo metadata does not"))),
         (Some(_), Some(_)) => Err(RecipeError::Output(format!("{name} {version} comes from two sources at once"))),
     }
 }
