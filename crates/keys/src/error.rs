@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use crate::TransitFlavor;
+
 /// Failures of this crate. [`KeysError::hint`] says what to do; no variant carries a password, a token or plaintext.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
@@ -42,8 +44,19 @@ pub enum KeysError {
         p: u64,
     },
     /// A private key of a type that csign does not sign with.
-    #[error("the private key is of type {0}; only ECDSA P-256 is accepted")]
+    #[error("the private key is of type {0}; accepted are ECDSA P-256 and P-384, Ed25519, and RSA of 2048 to 4096 bits")]
     KeyType(&'static str),
+    /// The algorithm is none that this key, or its provider, signs with.
+    #[error(transparent)]
+    Algorithm(csign_envelope::KeyError),
+    /// A file that holds no public key.
+    #[error("{}: {error}", path.display())]
+    PublicKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: csign_envelope::KeyError,
+    },
     /// The operating system gave no random bytes.
     #[error("reading random bytes from the operating system failed")]
     Random,
@@ -56,8 +69,16 @@ pub enum KeysError {
         why: &'static str,
     },
     /// A KMS key without a version.
-    #[error("{0:?} names no key version; an unpinned key can move to another version, whose signatures nobody expects")]
-    Unpinned(String),
+    #[error("{uri:?} names no key version; an unpinned key can move to another version, whose signatures nobody expects")]
+    Unpinned {
+        /// The reference as given.
+        uri: String,
+        /// One with a version, and how to find the right one.
+        example: String,
+    },
+    /// A name that can be pointed at another key.
+    #[error("{0:?} names an alias, which can move to another key, whose signatures nobody expects")]
+    Alias(String),
     /// A key provider that csign does not have.
     #[error("keys of type {0:?} are not supported yet")]
     UnsupportedProvider(String),
@@ -67,12 +88,46 @@ pub enum KeysError {
     /// A value that cannot be what it is used as, for instance a token with a line break.
     #[error("{0}")]
     Invalid(&'static str),
+    /// A setting that this key's provider needs is absent.
+    #[error("{key} needs {setting}, which is not set")]
+    NotSet {
+        /// The key.
+        key: String,
+        /// The environment variable, or what stands for it.
+        setting: &'static str,
+    },
+    /// An address that tokens and signatures must not be sent to.
+    #[error("{setting}: {address:?} is not an address that csign speaks to: {why}")]
+    Address {
+        /// Where the address comes from.
+        setting: &'static str,
+        /// The address, without what could be a password.
+        address: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// AWS credentials could not be found.
+    #[error("getting AWS credentials: {0}")]
+    AwsCredentials(String),
+    /// The program for a scheme is not installed.
+    #[error("{key}: there is no program {executable} in the directories of PATH")]
+    NoPlugin {
+        /// The key.
+        key: String,
+        /// The program that was looked for.
+        executable: String,
+    },
+    /// A key that should be created exists.
+    #[error("{0} exists already; a key is never replaced")]
+    KeyExists(String),
     /// Google credentials could not be found or exchanged for a token.
     #[error("getting Google credentials: {0}")]
     Credentials(String),
     /// A service answered with an error, or not at all.
     #[error("{doing} {resource}: {fault}: {message}")]
     Service {
+        /// Whose service.
+        service: Service,
         /// What was being done, for instance "signing with".
         doing: &'static str,
         /// The key version, key or topic.
@@ -82,8 +137,8 @@ pub enum KeysError {
         /// The service's own words, made printable and cut.
         message: String,
     },
-    /// A KMS key of another algorithm.
-    #[error("{resource} has the algorithm {got}; EC_SIGN_P256_SHA256 is required")]
+    /// A KMS key of an algorithm that csign does not sign with.
+    #[error("{resource} has the algorithm {got}; accepted are ECDSA P-256 and P-384, Ed25519, and RSA with PKCS#1 v1.5 or PSS")]
     KmsAlgorithm {
         /// The key version.
         resource: String,
@@ -100,6 +155,19 @@ pub enum KeysError {
         /// Which check failed.
         why: &'static str,
     },
+}
+
+/// Whose service a key lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Google Cloud.
+    Google,
+    /// A transit secrets engine.
+    Transit(TransitFlavor),
+    /// AWS KMS, or what gives its credentials.
+    Aws,
+    /// A program that stands for a key provider.
+    Plugin,
 }
 
 /// Classes of service failure; each calls for something else.
@@ -141,7 +209,7 @@ impl KeysError {
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Service { fault, .. } => matches!(fault, ServiceFault::Unavailable | ServiceFault::Throttled),
-            Self::Credentials(_) | Self::Integrity { .. } => true,
+            Self::Credentials(_) | Self::AwsCredentials(_) | Self::Integrity { .. } => true,
             _ => false,
         }
     }
@@ -157,40 +225,73 @@ impl KeysError {
             }
             Self::NoPassword(_) => "set COSIGN_PASSWORD, or give --password-file FILE".to_owned(),
             Self::Unencrypted => {
-                "csign import-key-pair --key FILE encrypts a PKCS#8 or SEC1 key with a password".to_owned()
+                "csign import-key-pair --key FILE encrypts a PKCS#8, PKCS#1 or SEC1 key with a password".to_owned()
             }
             Self::Kdf { .. } => "encrypt the key anew with cosign or csign, which use N=65536 r=8 p=1".to_owned(),
             Self::KeyType(_) => "make a new key pair with csign generate-key-pair".to_owned(),
-            Self::Unpinned(uri) => format!(
-                "append the version, for instance {}/cryptoKeyVersions/1; gcloud kms keys versions list shows them",
-                uri.trim_end_matches('/')
-            ),
-            Self::UnsupportedProvider(_) => {
-                "use a key file or gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N"
+            Self::Unpinned { example, .. } => format!("append the version, for instance {example}"),
+            Self::Alias(uri) => {
+                let alias = uri.splitn(4, '/').nth(3).unwrap_or("alias/NAME");
+                format!("aws kms describe-key --key-id {alias} shows the key's ARN; awskms:///ARN names it for good")
+            }
+            Self::UnsupportedProvider(_) | Self::Uri { .. } => REFERENCES.to_owned(),
+            Self::NotSet { setting, .. } => format!("set {setting} in the environment"),
+            Self::Address { .. } => "https://HOST[:PORT] is needed; http only on the loopback interface".to_owned(),
+            Self::AwsCredentials(_) => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (aws configure export-credentials --format env prints \
+                 them), or AWS_PROFILE to a profile that has both"
                     .to_owned()
             }
-            Self::Uri { .. } => {
-                "a key is a file, or gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N"
-                    .to_owned()
-            }
+            Self::NoPlugin { .. } => format!("install the program that belongs to this key; {REFERENCES}"),
             Self::Credentials(_) => "run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS \
                                      to a credentials file"
                 .to_owned(),
             Self::KmsAlgorithm { .. } => {
-                "create the key with --purpose=asymmetric-signing --default-algorithm=ec-sign-p256-sha256".to_owned()
+                "Confidential Space reads signatures of ECDSA P-256 (EC_SIGN_P256_SHA256, ecdsa-p256, ECC_NIST_P256) and \
+                 RSA keys; make one of these"
+                    .to_owned()
             }
             Self::Integrity { .. } => {
                 "try again; if it persists, something between this machine and the service changes its answers"
                     .to_owned()
             }
-            Self::Service { doing, resource, fault, .. } => return service_hint(doing, resource, *fault),
+            Self::Service { service, doing, resource, fault, .. } => {
+                return match service {
+                    Service::Google => google_hint(doing, resource, *fault),
+                    other => other_hint(*other, *fault),
+                };
+            }
             _ => return None,
         };
         Some(hint)
     }
 }
 
-fn service_hint(doing: &str, resource: &str, fault: ServiceFault) -> Option<String> {
+/// What `--key` takes.
+const REFERENCES: &str = "a key is a file, \
+    gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N, hashivault://KEY/versions/N, \
+    openbao://KEY/versions/N, awskms:///ID-OR-ARN, or SCHEME://… with a program sigstore-kms-SCHEME on PATH";
+
+fn other_hint(service: Service, fault: ServiceFault) -> Option<String> {
+    let hint = match (service, fault) {
+        (Service::Plugin, _) | (_, ServiceFault::Refused) => return None,
+        (Service::Transit(_), ServiceFault::PermissionDenied | ServiceFault::Unauthenticated) => {
+            "the token is not valid, or its policy lacks read on MOUNT/keys/KEY or update on MOUNT/sign/KEY/*"
+        }
+        (Service::Transit(_), ServiceFault::NotFound) => {
+            "check the key's name and version, TRANSIT_SECRET_ENGINE_PATH (default transit) and the namespace"
+        }
+        (_, ServiceFault::Unauthenticated) => "the AWS credentials are expired or not accepted; renew them",
+        (_, ServiceFault::PermissionDenied) => "the caller needs kms:GetPublicKey and kms:Sign on the key",
+        (_, ServiceFault::NotFound) => "check the key's id and the region (AWS_REGION, or the ARN's)",
+        (_, ServiceFault::Unusable) => "aws kms describe-key shows its state; aws kms enable-key enables it",
+        (_, ServiceFault::Throttled) => "wait a little and try again",
+        (_, ServiceFault::Unavailable) => "check the network connection and the service's address, and try again",
+    };
+    Some(hint.to_owned())
+}
+
+fn google_hint(doing: &str, resource: &str, fault: ServiceFault) -> Option<String> {
     Some(match fault {
         ServiceFault::Unauthenticated => {
             "the credentials are expired or not accepted; run gcloud auth application-default login".to_owned()
@@ -224,4 +325,6 @@ fn service_hint(doing: &str, resource: &str, fault: ServiceFault) -> Option<Stri
 pub(crate) const FETCHING_KEY: &str = "fetching the public key of";
 pub(crate) const SIGNING: &str = "signing with";
 pub(crate) const ENCRYPTING: &str = "encrypting with";
+#[cfg(feature = "transit")]
+pub(crate) const CREATING: &str = "creating";
 pub(crate) const PUBLISHING: &str = "publishing to";

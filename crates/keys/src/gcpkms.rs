@@ -4,16 +4,17 @@
 //! that arrived changed are both refused. What Cloud KMS says about the checksums is in
 //! <https://cloud.google.com/kms/docs/data-integrity-guidelines>.
 
-use csign_envelope::PublicKey;
+use csign_envelope::{PublicKey, SignatureAlgorithm};
 use google_cloud_gax::options::RequestOptionsBuilder as _;
 use google_cloud_kms_v1::{
     client::KeyManagementService,
     model::{Digest, crypto_key_version::CryptoKeyVersionAlgorithm},
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::{
-    GcpClientOptions, KeysError, KmsKey, KmsKeyVersion,
+    GcpClientOptions, KeysError, KmsKey, KmsKeyVersion, Service,
+    call::Call,
+    digest::{Hash, digest, hash_of},
     error::{ENCRYPTING, FETCHING_KEY, SIGNING},
     google::{ATTEMPT_TIMEOUT, backoff_policy, bounded, credentials_error, retry_policy, service_error},
 };
@@ -47,40 +48,53 @@ impl KmsClient {
     /// The public key of a signing key.
     ///
     /// # Errors
-    /// The service refuses or cannot be reached, the key has another algorithm, or the answer fails a check.
+    /// The service refuses or cannot be reached, the key has an algorithm that csign does not know, or the answer fails a
+    /// check.
     pub async fn public_key(&self, version: &KmsKeyVersion) -> Result<PublicKey, KeysError> {
-        let checks = Checks { doing: FETCHING_KEY, resource: version.name() };
+        let checks = Checks::new(FETCHING_KEY, version.name());
         let request = self.inner.get_public_key().set_name(version.name()).send();
         let answer = checks.bounded(request).await?;
         checks.that(answer.name == version.name(), "the answer is about another key version")?;
-        if answer.algorithm != CryptoKeyVersionAlgorithm::EcSignP256Sha256 {
-            return Err(KeysError::KmsAlgorithm {
-                resource: version.to_string(),
-                got: answer.algorithm.name().unwrap_or("unknown").to_owned(),
-            });
-        }
+        let algorithm =
+            algorithm(&answer.algorithm).ok_or_else(|| checks.call.algorithm(answer.algorithm.name().unwrap_or("unknown")))?;
         checks.checksum(answer.pem_crc32c, answer.pem.as_bytes(), "the public key does not match its checksum")?;
-        PublicKey::from_pem(&answer.pem).map_err(|_| checks.failed("the answer is not a P-256 public key"))
+        let key = PublicKey::from_pem(&answer.pem).map_err(|_| checks.failed("the answer is not a public key"))?;
+        key.with_algorithm(algorithm).map_err(|_| checks.failed("the public key is not of the type that the service says"))
     }
 
-    /// ASN.1 DER signature over sha256 of `message`. The caller verifies it; [`crate::Signer`] does.
+    /// A signature over `message`. The caller verifies it; [`crate::Signer`] does.
     ///
     /// # Errors
     /// The service refuses or cannot be reached, or the answer fails a check.
-    pub async fn sign(&self, version: &KmsKeyVersion, message: &[u8]) -> Result<Vec<u8>, KeysError> {
-        let checks = Checks { doing: SIGNING, resource: version.name() };
-        let digest = Sha256::digest(message).to_vec();
-        let request = self
-            .inner
-            .asymmetric_sign()
-            .set_name(version.name())
-            .set_digest_crc32c(checksum(&digest))
-            .set_digest(Digest::new().set_sha256(digest))
-            .with_idempotency(true)
-            .send();
-        let answer = checks.bounded(request).await?;
+    pub async fn sign(
+        &self,
+        version: &KmsKeyVersion,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, KeysError> {
+        let checks = Checks::new(SIGNING, version.name());
+        let request = self.inner.asymmetric_sign().set_name(version.name());
+        let hash = hash_of(algorithm);
+        let request = match hash {
+            Some(hash) => {
+                let digest = digest(hash, message);
+                let checksum = checksum(&digest);
+                let digest = match hash {
+                    Hash::Sha256 => Digest::new().set_sha256(digest),
+                    Hash::Sha384 => Digest::new().set_sha384(digest),
+                    Hash::Sha512 => Digest::new().set_sha512(digest),
+                };
+                request.set_digest(digest).set_digest_crc32c(checksum)
+            }
+            None if message.len() > MAX_PLAINTEXT => {
+                return Err(KeysError::Invalid("Cloud KMS signs at most 64 KiB with a key that takes no digest"));
+            }
+            None => request.set_data(message.to_vec()).set_data_crc32c(checksum(message)),
+        };
+        let answer = checks.bounded(request.with_idempotency(true).send()).await?;
         checks.that(answer.name == version.name(), "another key version signed")?;
-        checks.that(answer.verified_digest_crc32c, "the service did not confirm the digest's checksum")?;
+        let verified = if hash.is_some() { answer.verified_digest_crc32c } else { answer.verified_data_crc32c };
+        checks.that(verified, "the service did not confirm the checksum of what it signed")?;
         checks.checksum(answer.signature_crc32c, &answer.signature, "the signature does not match its checksum")?;
         Ok(answer.signature.to_vec())
     }
@@ -93,7 +107,7 @@ impl KmsClient {
         if plaintext.len() > MAX_PLAINTEXT || additional.len() > MAX_PLAINTEXT {
             return Err(KeysError::Invalid("Cloud KMS encrypts at most 64 KiB at once"));
         }
-        let checks = Checks { doing: ENCRYPTING, resource: key.name() };
+        let checks = Checks::new(ENCRYPTING, key.name());
         let request = self
             .inner
             .encrypt()
@@ -118,23 +132,47 @@ impl KmsClient {
     }
 }
 
-/// The checks of one answer, all of which end in the same kind of error.
-struct Checks<'a> {
-    doing: &'static str,
-    resource: &'a str,
+/// What csign signs with, of the algorithms of Cloud KMS:
+/// <https://cloud.google.com/kms/docs/reference/rest/v1/CryptoKeyVersionAlgorithm>.
+fn algorithm(found: &CryptoKeyVersionAlgorithm) -> Option<SignatureAlgorithm> {
+    use CryptoKeyVersionAlgorithm as Kms;
+    Some(match found {
+        Kms::EcSignP256Sha256 => SignatureAlgorithm::EcdsaP256Sha256,
+        Kms::EcSignP384Sha384 => SignatureAlgorithm::EcdsaP384Sha384,
+        Kms::EcSignEd25519 => SignatureAlgorithm::Ed25519,
+        Kms::RsaSignPkcs12048Sha256 | Kms::RsaSignPkcs13072Sha256 | Kms::RsaSignPkcs14096Sha256 => {
+            SignatureAlgorithm::RsaPkcs1v15Sha256
+        }
+        Kms::RsaSignPkcs14096Sha512 => SignatureAlgorithm::RsaPkcs1v15Sha512,
+        Kms::RsaSignPss2048Sha256 | Kms::RsaSignPss3072Sha256 | Kms::RsaSignPss4096Sha256 => {
+            SignatureAlgorithm::RsaPssSha256
+        }
+        Kms::RsaSignPss4096Sha512 => SignatureAlgorithm::RsaPssSha512,
+        _ => return None,
+    })
 }
 
-impl Checks<'_> {
+/// The checks of one answer, all of which end in the same kind of error.
+struct Checks<'a> {
+    call: Call<'a>,
+}
+
+impl<'a> Checks<'a> {
+    fn new(doing: &'static str, resource: &'a str) -> Self {
+        Self { call: Call { service: Service::Google, doing, resource } }
+    }
+
     async fn bounded<T>(&self, request: impl Future<Output = google_cloud_kms_v1::Result<T>>) -> Result<T, KeysError> {
-        bounded(self.doing, self.resource, request, |error| service_error(self.doing, self.resource, &error)).await
+        let Call { doing, resource, .. } = self.call;
+        bounded(doing, resource, request, |error| service_error(doing, resource, &error)).await
     }
 
     fn failed(&self, why: &'static str) -> KeysError {
-        KeysError::Integrity { doing: self.doing, resource: self.resource.to_owned(), why }
+        self.call.integrity(why)
     }
 
     fn that(&self, holds: bool, otherwise: &'static str) -> Result<(), KeysError> {
-        if holds { Ok(()) } else { Err(self.failed(otherwise)) }
+        self.call.that(holds, otherwise)
     }
 
     /// An absent checksum fails like a wrong one.

@@ -3,7 +3,7 @@
 use google_cloud_pubsub::{client, error::PublishError, model::Message};
 
 use crate::{
-    GcpClientOptions, KeysError, ServiceFault,
+    GcpClientOptions, KeysError, Service, ServiceFault,
     error::PUBLISHING,
     google::{backoff_policy, bounded, credentials_error, retry_policy, service_error},
 };
@@ -69,6 +69,7 @@ impl Publisher {
         match error {
             PublishError::Rpc(inner) => service_error(PUBLISHING, &self.topic, inner),
             other => KeysError::Service {
+                service: Service::Google,
                 doing: PUBLISHING,
                 resource: self.topic.clone(),
                 fault: ServiceFault::Unavailable,

@@ -90,7 +90,7 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
     match command {
         Command::Init(args) => init::run(&args, context),
         Command::Contract(args) => contract::run(&args, context),
-        Command::GenerateKeyPair(args) => generate_key_pair::run(&args, context),
+        Command::GenerateKeyPair(args) => generate_key_pair::run(&args, context).await,
         Command::ImportKeyPair(args) => import_key_pair::run(&args, context),
         Command::PublicKey(args) => public_key::run(&args, context).await,
         Command::Build(args) => build::run(&args, context),

@@ -1,8 +1,10 @@
 //! Clients made from the environment: the registry, signers, Google.
 
-use std::{io::IsTerminal as _, path::Path, sync::Arc};
+use std::{io::IsTerminal as _, path::Path, sync::Arc, time::SystemTime};
 
-use csign_keys::{GcpClientOptions, KeyUri, KeysError, OpenOptions, Password, Secret, Signer};
+use csign_keys::{
+    AwsOptions, GcpClientOptions, KeyUri, KeysError, OpenOptions, Password, PluginOptions, Secret, Signer, TransitOptions,
+};
 use csign_registry::{Client, DockerConfig};
 
 use crate::{
@@ -47,13 +49,43 @@ impl Context {
 
     /// Opens the key to sign with. Under CSIGN_SIMULATOR, gcpkms:// keys are the simulator's.
     pub(crate) async fn signer(&self, args: &KeyArgs) -> Result<Signer, Failure> {
+        let password = |_: &Path| self.password(args.password_file.as_deref());
+        let services = self.key_services(&args.key)?;
+        Ok(Signer::open(&args.key, &services.options(&password)).await?)
+    }
+
+    /// What is needed to reach the provider of this key. The settings of the others are not looked at: a mistake there
+    /// must not matter here.
+    pub(crate) fn key_services(&self, key: &KeyUri) -> Result<KeyServices, Failure> {
         let simulator = self.environment.simulator.filter(|_| self.environment.access_token.is_some());
-        if let (Some(address), KeyUri::GcpKms(_)) = (simulator, &args.key) {
+        if let (Some(address), KeyUri::GcpKms(_)) = (simulator, key) {
             self.note(format_args!("note: the key is the simulator's at {address}, not Google's"));
         }
-        let google = self.google(simulator.is_some())?;
-        let password = |_: &Path| self.password(args.password_file.as_deref());
-        Ok(Signer::open(&args.key, &OpenOptions { password: &password, google: &google }).await?)
+        let keys = &self.environment.keys;
+        Ok(KeyServices {
+            google: self.google(simulator.is_some())?,
+            transit: if let KeyUri::Transit(_) = key { keys.transit()? } else { TransitOptions::default() },
+            aws: if let KeyUri::AwsKms(_) = key { keys.aws()? } else { AwsOptions::new(SystemTime::now) },
+            plugins: keys.plugins(),
+        })
+    }
+}
+
+/// How key providers are reached.
+pub(crate) struct KeyServices {
+    google: GcpClientOptions,
+    transit: TransitOptions,
+    aws: AwsOptions,
+    plugins: PluginOptions,
+}
+
+impl KeyServices {
+    /// What [`Signer::open`] and [`csign_keys::public_key`] take.
+    pub(crate) fn options<'a>(
+        &'a self,
+        password: &'a (dyn Fn(&Path) -> Result<Password, KeysError> + Sync),
+    ) -> OpenOptions<'a> {
+        OpenOptions { password, google: &self.google, transit: &self.transit, aws: &self.aws, plugins: &self.plugins }
     }
 }
 

@@ -13,7 +13,7 @@ use csign_oci::{Pinned, Repository};
 use csign_trust::ExitStatus;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, key_environment::KeyEnvironment};
 
 /// What a command returns.
 pub(crate) type CommandResult = Result<ExitStatus, Failure>;
@@ -48,6 +48,8 @@ pub(crate) struct Environment {
     pub(crate) source_date_epoch: Option<u64>,
     /// `CSIGN_CA_FILE`: PEM certificates that registries may also be signed by.
     pub(crate) ca_file: Option<PathBuf>,
+    /// `VAULT_*`, `BAO_*`, `AWS_*` and what else key providers need.
+    pub(crate) keys: KeyEnvironment,
 }
 
 /// What commands share.
@@ -79,6 +81,7 @@ impl Environment {
             cosign_repository: text("COSIGN_REPOSITORY")?.map(|value| cosign_repository(&value)).transpose()?,
             source_date_epoch: text("SOURCE_DATE_EPOCH")?.map(|value| source_date_epoch(&value)).transpose()?,
             ca_file: std::env::var_os("CSIGN_CA_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
+            keys: KeyEnvironment::from_process()?,
         })
     }
 }

@@ -12,6 +12,7 @@ mod failure;
 mod identities;
 mod policies;
 mod git;
+mod key_environment;
 mod progress;
 mod provenance;
 pub mod recipe;

@@ -7,25 +7,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use csign_keys::{Password, PrivateKey, cosign_pem};
+use csign_keys::{KeyType, KeysError, Password, PrivateKey, TransitClient, TransitKey, cosign_pem};
 use csign_trust::ExitStatus;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
 use crate::{
     clients::prompt,
-    context::{CommandResult, Context},
+    context::{CommandResult, Context, write},
     failure::Failure,
 };
 
 /// Make a key pair: an encrypted private key and its public key
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign generate-key-pair --output-key-prefix alice\n  COSIGN_PASSWORD=… csign generate-key-pair\n\nThe files are PREFIX.key, in the format that cosign reads, and PREFIX.pub. Existing files are never overwritten."
+    after_help = "Examples:\n  csign generate-key-pair --output-key-prefix alice\n  COSIGN_PASSWORD=… csign generate-key-pair\n  csign generate-key-pair --kms openbao://release\n\nThe files are PREFIX.key, in the format that cosign reads, and PREFIX.pub. Existing files are never overwritten.\nConfidential Space reads signatures of P-256 and RSA keys only."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) target: Target,
+    /// Type of the new key: p256, p384, ed25519, rsa-2048, rsa-3072 or rsa-4096
+    #[arg(long = "type", value_name = "TYPE", default_value = "p256", value_parser = key_type)]
+    kind: KeyType,
+    /// Create the key in a transit secrets engine (hashivault://NAME or openbao://NAME); only PREFIX.pub is written
+    #[arg(long, value_name = "KEY", value_parser = transit_key, conflicts_with = "password_file")]
+    kms: Option<TransitKey>,
 }
 
 /// Where a new key pair goes and what protects it.
@@ -39,8 +45,39 @@ pub(super) struct Target {
     password_file: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> CommandResult {
-    args.target.store(context, PrivateKey::generate)
+fn key_type(text: &str) -> Result<KeyType, String> {
+    text.parse().map_err(|error: KeysError| error.to_string())
+}
+
+fn transit_key(text: &str) -> Result<TransitKey, String> {
+    text.parse().map_err(|error: KeysError| error.to_string())
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
+    if !args.kind.is_read_by_confidential_space() {
+        context.note(format_args!("note: Confidential Space does not read signatures of {} keys", args.kind.name()));
+    }
+    match &args.kms {
+        Some(key) => create(args, key, context).await,
+        None => args.target.store(context, || PrivateKey::generate_type(args.kind)),
+    }
+}
+
+/// Has the provider make the key; its private half never leaves it.
+async fn create(args: &Args, key: &TransitKey, context: &Context) -> CommandResult {
+    let public = args.target.with(".pub");
+    if fs::symlink_metadata(&public).is_ok() {
+        return Err(exists(&public));
+    }
+    let client = TransitClient::connect(key, &context.environment.keys.transit()?)?;
+    let (version, public_key) = client.create(key, args.kind).await?;
+    // The key exists now: whatever happens to the file, its name must be known.
+    context.note(format_args!("created {version}"));
+    write(&public, public_key.pem().as_bytes(), false)?;
+    let (id, algorithm) = (public_key.id(), public_key.algorithm());
+    let data = json!({"privateKey": version.to_string(), "publicKey": public, "keyId": id, "algorithm": algorithm});
+    context.print(&data, || format!("private key  {version}\npublic key   {}\nkey id       {id}", public.display()))?;
+    Ok(ExitStatus::Success)
 }
 
 impl Target {
@@ -48,14 +85,9 @@ impl Target {
     pub(super) fn store(
         &self,
         context: &Context,
-        key: impl FnOnce() -> Result<PrivateKey, csign_keys::KeysError>,
+        key: impl FnOnce() -> Result<PrivateKey, KeysError>,
     ) -> CommandResult {
-        let with = |suffix: &str| {
-            let mut name = OsString::from(&self.output_key_prefix);
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        let (private, public) = (with(".key"), with(".pub"));
+        let (private, public) = (self.with(".key"), self.with(".pub"));
         // Before anyone types a password; the writes below check once more, without a gap.
         for path in [&private, &public] {
             if fs::symlink_metadata(path).is_ok() {
@@ -75,6 +107,12 @@ impl Target {
             format!("private key  {}\npublic key   {}\nkey id       {id}", private.display(), public.display())
         })?;
         Ok(ExitStatus::Success)
+    }
+
+    fn with(&self, suffix: &str) -> PathBuf {
+        let mut name = OsString::from(&self.output_key_prefix);
+        name.push(suffix);
+        name.into()
     }
 
     /// The password that a new key gets; typed twice where it is typed.

@@ -7,10 +7,10 @@ use csign_keys::{PrivateKey, signer::read_key_file};
 use super::generate_key_pair::Target;
 use crate::context::{CommandResult, Context};
 
-/// Encrypt an unencrypted P-256 private key (PEM, PKCS#8 or SEC1) with a password
+/// Encrypt an unencrypted private key (PEM; PKCS#8, PKCS#1 or SEC1) with a password
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  csign import-key-pair --key openssl.pem --output-key-prefix alice\n\nThe unencrypted file is left as it is: remove it once the new one works."
+    after_help = "Example:\n  csign import-key-pair --key openssl.pem --output-key-prefix alice\n\nP-256, P-384, Ed25519 and RSA keys can be imported; Confidential Space reads signatures of P-256 and RSA keys only.\nThe unencrypted file is left as it is: remove it once the new one works."
 )]
 pub(crate) struct Args {
     /// File with the unencrypted private key

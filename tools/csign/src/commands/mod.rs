@@ -46,7 +46,8 @@ pub(crate) struct ContractArgs {
 /// A private key, for commands that sign.
 #[derive(clap::Args)]
 pub(crate) struct KeyArgs {
-    /// Key to sign with: a file in cosign's format, or gcpkms://…/cryptoKeyVersions/N
+    /// Key to sign with: a file in cosign's format, gcpkms://…/cryptoKeyVersions/N, hashivault://KEY/versions/N,
+    /// openbao://KEY/versions/N, awskms:///ID-OR-ARN, or SCHEME://… with a program sigstore-kms-SCHEME on PATH
     #[arg(long, value_name = "KEY", value_parser = key_uri)]
     pub(crate) key: csign_keys::KeyUri,
     /// File that holds the key file's password (else COSIGN_PASSWORD, else a prompt)

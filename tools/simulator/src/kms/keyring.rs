@@ -6,19 +6,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use p256::{
-    ecdsa::SigningKey,
-    pkcs8::{EncodePublicKey as _, LineEnding},
-};
 use serde::{Deserialize, Serialize};
 
+use super::signing::{SigningAlgorithm, SigningKey};
 use crate::{
     Error, Result,
     audit::Audit,
-    derive::{derive, p256_key},
+    derive::derive,
     iam::Iam,
     respond::{ApiError, Code},
 };
+
 
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +24,7 @@ use crate::{
 pub enum Purpose {
     /// `ENCRYPT_DECRYPT` with `GOOGLE_SYMMETRIC_ENCRYPTION`.
     EncryptDecrypt,
-    /// `ASYMMETRIC_SIGN` with `EC_SIGN_P256_SHA256`.
+    /// `ASYMMETRIC_SIGN`, with `EC_SIGN_P256_SHA256` unless [`Kms::create_signing_key`] says otherwise.
     AsymmetricSign,
 }
 
@@ -67,18 +65,34 @@ impl Kms {
     /// # Errors
     /// A name of another form, or one that exists.
     pub fn create_key(&self, name: &str, purpose: Purpose) -> Result<()> {
+        match purpose {
+            Purpose::EncryptDecrypt => self.insert(name, purpose, || {
+                Ok(Material::Symmetric(derive(&self.seed, "aes-256", name)))
+            }),
+            Purpose::AsymmetricSign => self.create_signing_key(name, SigningAlgorithm::P256Sha256),
+        }
+    }
+
+    /// Creates a signing key of this algorithm with its version 1.
+    ///
+    /// # Errors
+    /// As [`Kms::create_key`].
+    pub fn create_signing_key(&self, name: &str, algorithm: SigningAlgorithm) -> Result<()> {
+        self.insert(name, Purpose::AsymmetricSign, || {
+            Ok(Material::Signing(SigningKey::derive(&self.seed, name, algorithm)?))
+        })
+    }
+
+    fn insert(&self, name: &str, purpose: Purpose, material: impl FnOnce() -> Result<Material>) -> Result<()> {
         if !is_key_name(name) {
             return Err(Error::Config(format!("{name:?} is not projects/P/locations/L/keyRings/R/cryptoKeys/K")));
         }
-        let material = match purpose {
-            Purpose::EncryptDecrypt => Material::Symmetric(derive(&self.seed, "aes-256", name)),
-            Purpose::AsymmetricSign => Material::Signing(p256_key(&self.seed, name)?),
-        };
+        let material = Arc::new(material()?);
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.contains_key(name) {
             return Err(Error::Resource(format!("the key {name} exists already")));
         }
-        keys.insert(name.to_owned(), Entry { purpose, enabled: true, material: Arc::new(material) });
+        keys.insert(name.to_owned(), Entry { purpose, enabled: true, material });
         Ok(())
     }
 
@@ -99,7 +113,7 @@ impl Kms {
     /// There is no such signing key.
     pub fn public_key_pem(&self, name: &str) -> Result<String> {
         match self.material(name, Purpose::AsymmetricSign).as_deref() {
-            Ok(Material::Signing(key)) => pem(key),
+            Ok(Material::Signing(key)) => key.pem(),
             _ => Err(Error::Resource(format!("there is no signing key {name}"))),
         }
     }
@@ -123,11 +137,6 @@ impl Kms {
         }
         Ok(Arc::clone(&entry.material))
     }
-}
-
-pub(super) fn pem(key: &SigningKey) -> Result<String> {
-    let public = p256::PublicKey::from(*key.verifying_key());
-    public.to_public_key_pem(LineEnding::LF).map_err(|e| Error::Key(format!("encoding a public key: {e}")))
 }
 
 fn is_key_name(name: &str) -> bool {

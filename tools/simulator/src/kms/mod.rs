@@ -3,6 +3,8 @@
 mod ciphertext;
 mod keyring;
 mod rest;
+mod signing;
 
 pub use keyring::{Kms, Purpose};
 pub(crate) use rest::handle;
+pub use signing::SigningAlgorithm;

@@ -5,13 +5,12 @@ use axum::{
     http::{HeaderMap, Method, Response, StatusCode},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use p256::ecdsa::{DerSignature, signature::hazmat::PrehashSigner as _};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::{
     ciphertext,
-    keyring::{Kms, Material, Purpose, pem},
+    keyring::{Kms, Material, Purpose},
+    signing::SigningAlgorithm,
 };
 use crate::{
     audit::Decision,
@@ -137,24 +136,20 @@ impl Kms {
 
     fn sign(&self, name: &str, fields: &Fields) -> Result<Value, ApiError> {
         let key = version_of(name)?;
-        let digest = fields.digest()?;
-        let data = fields.bytes("data", "dataCrc32c")?;
-        let prehash: [u8; 32] = match (&digest, data.data.is_empty()) {
-            (Some(digest), true) => digest
-                .data
-                .as_slice()
-                .try_into()
-                .map_err(|_| invalid("digest.sha256 must have 32 bytes for EC_SIGN_P256_SHA256."))?,
-            (None, false) => Sha256::digest(&data.data).into(),
-            _ => return Err(invalid("Exactly one of digest and data must be given.")),
-        };
         let material = self.material(key, Purpose::AsymmetricSign)?;
         let Material::Signing(signing) = &*material else { return Err(internal()) };
-        let signature: DerSignature = signing.sign_prehash(&prehash).map_err(|_| internal())?;
+        let digest = fields.digest(signing.algorithm())?;
+        let data = fields.bytes("data", "dataCrc32c")?;
+        let signature = match (&digest, data.data.is_empty()) {
+            (Some(digest), true) => signing.sign(&digest.data),
+            (None, false) => signing.sign_data(&data.data),
+            _ => return Err(invalid("Exactly one of digest and data must be given.")),
+        };
+        let signature = signature.ok_or_else(internal)?;
         Ok(json!({
             "name": name,
-            "signature": STANDARD.encode(signature.as_bytes()),
-            "signatureCrc32c": checksum(signature.as_bytes()),
+            "signature": STANDARD.encode(&signature),
+            "signatureCrc32c": checksum(&signature),
             "verifiedDigestCrc32c": digest.is_some_and(|digest| digest.verified),
             "verifiedDataCrc32c": data.verified,
         }))
@@ -163,12 +158,13 @@ impl Kms {
     fn public_key(&self, name: &str, numbers: bool) -> Result<Value, ApiError> {
         let material = self.material(version_of(name)?, Purpose::AsymmetricSign)?;
         let Material::Signing(signing) = &*material else { return Err(internal()) };
-        let pem = pem(signing).map_err(|_| internal())?;
+        let pem = signing.pem().map_err(|_| internal())?;
+        let (algorithm, number) = signing.algorithm().wire();
         Ok(json!({
             "name": name,
             "pem": pem,
             "pemCrc32c": checksum(pem.as_bytes()),
-            "algorithm": if numbers { json!(12) } else { json!("EC_SIGN_P256_SHA256") },
+            "algorithm": if numbers { json!(number) } else { json!(algorithm) },
             "publicKeyFormat": if numbers { json!(1) } else { json!("PEM") },
             "publicKey": {"data": STANDARD.encode(&pem), "crc32cChecksum": checksum(pem.as_bytes())},
         }))
@@ -194,10 +190,18 @@ impl Fields {
         self.check(data, name, checksum_name)
     }
 
-    fn digest(&self) -> Result<Option<Checked>, ApiError> {
+    /// The digest that a key of this algorithm signs, if the request has one.
+    fn digest(&self, algorithm: SigningAlgorithm) -> Result<Option<Checked>, ApiError> {
         let Some(digest) = self.0.get("digest").filter(|digest| !digest.is_null()) else { return Ok(None) };
-        let sha256 = digest.get("sha256").ok_or_else(|| invalid("EC_SIGN_P256_SHA256 takes digest.sha256 only."))?;
-        let data = decode(Some(sha256), "digest.sha256")?;
+        let (name, _) = algorithm.wire();
+        let Some((member, length)) = algorithm.digest() else {
+            return Err(invalid(format!("{name} takes data, not a digest.")));
+        };
+        let value = digest.get(member).ok_or_else(|| invalid(format!("{name} takes digest.{member} only.")))?;
+        let data = decode(Some(value), "digest")?;
+        if data.len() != length {
+            return Err(invalid(format!("digest.{member} must have {length} bytes for {name}.")));
+        }
         self.check(data, "digest", "digestCrc32c").map(Some)
     }
 
