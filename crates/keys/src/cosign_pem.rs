@@ -287,13 +287,12 @@ mod tests {
 
     #[test]
     fn keys_of_other_types_are_named() {
-        let cases: [(&[u8], &str); 4] = [
-            (&[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00], "RSA"),
-            (&[0x06, 0x03, 0x2b, 0x65, 0x70], "Ed25519"),
+        let cases: [(&[u8], &str); 3] = [
             (
-                &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22],
-                "ECDSA P-384",
+                &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23],
+                "ECDSA P-521",
             ),
+            (&[0x06, 0x03, 0x2b, 0x65, 0x71], "Ed448"),
             (&[0x06, 0x03, 0x2b, 0x65, 0x6f], "unknown"),
         ];
         let password = Password::new("x");
@@ -301,6 +300,42 @@ mod tests {
             let pem = seal(&pkcs8(algorithm), &password, &[1; 32], &[2; 24]).expect("seal");
             let error = SealedKey::parse(&pem).expect("parse").open(&password).map(|_| ()).expect_err(name);
             assert!(matches!(error, KeysError::KeyType(found) if found == name), "{name}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn keys_of_every_type_that_cosign_imported_open_and_are_written_again_byte_for_byte() {
+        for (name, pem, public, signature) in [
+            (
+                "p384",
+                include_str!("../tests/fixtures/p384.key"),
+                include_str!("../tests/fixtures/p384.pub"),
+                include_str!("../tests/fixtures/README.md.p384.sig"),
+            ),
+            (
+                "ed25519",
+                include_str!("../tests/fixtures/ed25519.key"),
+                include_str!("../tests/fixtures/ed25519.pub"),
+                include_str!("../tests/fixtures/README.md.ed25519.sig"),
+            ),
+            (
+                "rsa",
+                include_str!("../tests/fixtures/rsa.key"),
+                include_str!("../tests/fixtures/rsa.pub"),
+                include_str!("../tests/fixtures/README.md.rsa.sig"),
+            ),
+        ] {
+            let sealed = SealedKey::parse(pem).expect(name);
+            let key = sealed.open(&golden_password()).expect(name);
+            assert_eq!(key.public_key().pem(), public, "{name}");
+            let der = key.to_pkcs8_der().expect(name);
+            let again = seal(der.as_bytes(), &golden_password(), &sealed.salt, &sealed.nonce).expect(name);
+            assert_eq!(again, pem, "{name}");
+
+            let message = include_bytes!("../tests/fixtures/README.md");
+            let by_cosign = BASE64_STANDARD.decode(signature.trim()).expect("base64");
+            assert!(key.public_key().verify(message, &by_cosign), "{name}");
+            assert!(key.public_key().verify(message, &key.sign(message).expect(name)), "{name}");
         }
     }
 

@@ -44,7 +44,9 @@ pub enum KeysError {
         p: u64,
     },
     /// A private key of a type that csign does not sign with.
-    #[error("the private key is of type {0}; accepted are ECDSA P-256 and P-384, Ed25519, and RSA of 2048 to 4096 bits")]
+    #[error(
+        "the private key is of type {0}; accepted are ECDSA P-256 and P-384, Ed25519, and RSA of 2048 to 4096 bits"
+    )]
     KeyType(&'static str),
     /// The algorithm is none that this key, or its provider, signs with.
     #[error(transparent)]
@@ -69,7 +71,9 @@ pub enum KeysError {
         why: &'static str,
     },
     /// A KMS key without a version.
-    #[error("{uri:?} names no key version; an unpinned key can move to another version, whose signatures nobody expects")]
+    #[error(
+        "{uri:?} names no key version; an unpinned key can move to another version, whose signatures nobody expects"
+    )]
     Unpinned {
         /// The reference as given.
         uri: String,
@@ -138,7 +142,9 @@ pub enum KeysError {
         message: String,
     },
     /// A KMS key of an algorithm that csign does not sign with.
-    #[error("{resource} has the algorithm {got}; accepted are ECDSA P-256 and P-384, Ed25519, and RSA with PKCS#1 v1.5 or PSS")]
+    #[error(
+        "{resource} has the algorithm {got}; accepted are ECDSA P-256 and P-384, Ed25519, and RSA with PKCS#1 v1.5 or PSS"
+    )]
     KmsAlgorithm {
         /// The key version.
         resource: String,

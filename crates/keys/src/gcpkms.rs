@@ -55,11 +55,12 @@ impl KmsClient {
         let request = self.inner.get_public_key().set_name(version.name()).send();
         let answer = checks.bounded(request).await?;
         checks.that(answer.name == version.name(), "the answer is about another key version")?;
-        let algorithm =
-            algorithm(&answer.algorithm).ok_or_else(|| checks.call.algorithm(answer.algorithm.name().unwrap_or("unknown")))?;
+        let algorithm = algorithm(&answer.algorithm)
+            .ok_or_else(|| checks.call.algorithm(answer.algorithm.name().unwrap_or("unknown")))?;
         checks.checksum(answer.pem_crc32c, answer.pem.as_bytes(), "the public key does not match its checksum")?;
         let key = PublicKey::from_pem(&answer.pem).map_err(|_| checks.failed("the answer is not a public key"))?;
-        key.with_algorithm(algorithm).map_err(|_| checks.failed("the public key is not of the type that the service says"))
+        key.with_algorithm(algorithm)
+            .map_err(|_| checks.failed("the public key is not of the type that the service says"))
     }
 
     /// A signature over `message`. The caller verifies it; [`crate::Signer`] does.

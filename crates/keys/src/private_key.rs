@@ -6,8 +6,7 @@ use csign_envelope::{PublicKey, SignatureAlgorithm};
 use p256::ecdsa::signature::{RandomizedSigner as _, SignatureEncoding as _, Signer as _, hazmat::PrehashSigner as _};
 use pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, ObjectIdentifier as Oid, PrivateKeyInfoRef, SecretDocument};
 use rsa::{
-    RsaPrivateKey, pkcs1::DecodeRsaPrivateKey as _, pkcs1v15, pss, rand_core::UnwrapErr,
-    traits::PublicKeyParts as _,
+    RsaPrivateKey, pkcs1::DecodeRsaPrivateKey as _, pkcs1v15, pss, rand_core::UnwrapErr, traits::PublicKeyParts as _,
 };
 use sha2::{Sha256, Sha512};
 use zeroize::Zeroizing;
@@ -106,8 +105,12 @@ impl PrivateKey {
     /// The operating system gives none.
     pub fn generate_type(kind: KeyType) -> Result<Self, KeysError> {
         match kind {
-            KeyType::P256 => Self::new(Material::P256(scalar::<32, _>(|bytes| p256::SecretKey::from_slice(bytes).ok())?)),
-            KeyType::P384 => Self::new(Material::P384(scalar::<48, _>(|bytes| p384::SecretKey::from_slice(bytes).ok())?)),
+            KeyType::P256 => {
+                Self::new(Material::P256(scalar::<32, _>(|bytes| p256::SecretKey::from_slice(bytes).ok())?))
+            }
+            KeyType::P384 => {
+                Self::new(Material::P384(scalar::<48, _>(|bytes| p384::SecretKey::from_slice(bytes).ok())?))
+            }
             KeyType::Ed25519 => {
                 let key = scalar::<32, _>(|bytes| Some(ed25519_dalek::SigningKey::from_bytes(bytes)))?;
                 Self::new(Material::Ed25519(Box::new(key)))
@@ -203,7 +206,8 @@ impl PrivateKey {
         const FAILED: KeysError = KeysError::Invalid("the private key gave no signature");
         let signature = match (&self.secret, algorithm) {
             (Material::P256(key), A::EcdsaP256Sha256) => {
-                let signature: Option<p256::ecdsa::Signature> = p256::ecdsa::SigningKey::from(key).try_sign(message).ok();
+                let signature: Option<p256::ecdsa::Signature> =
+                    p256::ecdsa::SigningKey::from(key).try_sign(message).ok();
                 signature.map(|signature| signature.to_der().as_bytes().to_vec())
             }
             (Material::P384(key), A::EcdsaP384Sha384 | A::EcdsaP384Sha256) => {
@@ -234,7 +238,14 @@ impl PrivateKey {
                 .try_sign_with_rng(&mut getrandom::SysRng, message)
                 .ok()
                 .map(|signature| signature.to_vec()),
-            _ => return Err(self.public.clone().with_algorithm(algorithm).map(|_| FAILED).unwrap_or_else(KeysError::Algorithm)),
+            _ => {
+                return Err(self
+                    .public
+                    .clone()
+                    .with_algorithm(algorithm)
+                    .map(|_| FAILED)
+                    .unwrap_or_else(KeysError::Algorithm));
+            }
         };
         signature.ok_or(FAILED)
     }
@@ -295,4 +306,45 @@ fn not_importable(pem: &str) -> KeysError {
     KeysError::Malformed(
         "not exactly one PEM block PRIVATE KEY (PKCS#8), RSA PRIVATE KEY (PKCS#1) or EC PRIVATE KEY (SEC1)",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_of_every_type_signs_with_every_algorithm_of_its_type_and_with_no_other() {
+        for (name, kind) in KeyType::ALL {
+            if kind == KeyType::Rsa(3072) || kind == KeyType::Rsa(4096) {
+                continue; // As 2048, and slow to make.
+            }
+            let key = PrivateKey::generate_type(kind).expect(name);
+            let again = PrivateKey::from_pkcs8_der(key.to_pkcs8_der().expect(name).as_bytes()).expect(name);
+            assert_eq!(again.public_key().id(), key.public_key().id(), "{name}");
+            let mut own = 0;
+            for algorithm in SignatureAlgorithm::ALL {
+                match key.public_key().clone().with_algorithm(algorithm) {
+                    Ok(public) => {
+                        let signature = key.sign_with(algorithm, b"message").expect(name);
+                        assert!(public.verify(b"message", &signature), "{name} {algorithm:?}");
+                        assert!(!public.verify(b"messagf", &signature), "{name} {algorithm:?}");
+                        own += 1;
+                    }
+                    Err(_) => {
+                        let refused = key.sign_with(algorithm, b"message").expect_err(name);
+                        assert!(matches!(refused, KeysError::Algorithm(_)), "{name} {algorithm:?}: {refused:?}");
+                    }
+                }
+            }
+            assert_eq!(
+                own,
+                match kind {
+                    KeyType::P256 => 1,
+                    KeyType::Rsa(_) => 4,
+                    _ => 2,
+                },
+                "{name}"
+            );
+        }
+    }
 }

@@ -51,7 +51,8 @@ impl Rest {
         let roots = match authorities {
             None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
             Some(pem) => {
-                const NONE: KeysError = KeysError::Invalid("the file of certificate authorities holds no PEM certificate");
+                const NONE: KeysError =
+                    KeysError::Invalid("the file of certificate authorities holds no PEM certificate");
                 let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
                 let mut roots = RootCertStore::empty();
                 let (added, _) = roots.add_parsable_certificates(certificates.map_err(|_| NONE)?);
@@ -89,14 +90,20 @@ impl Rest {
     ///
     /// # Errors
     /// No answer, a fault, an answer that is too long.
-    pub(crate) async fn send(&self, call: &Call<'_>, request: &Request, judge: Judge) -> Result<Zeroizing<Vec<u8>>, KeysError> {
+    pub(crate) async fn send(
+        &self,
+        call: &Call<'_>,
+        request: &Request,
+        judge: Judge,
+    ) -> Result<Zeroizing<Vec<u8>>, KeysError> {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
         for tried in 1.. {
             let (error, wished) = match self.attempt(call, request, judge).await {
-                Err((error @ KeysError::Service { fault: ServiceFault::Unavailable | ServiceFault::Throttled, .. }, wished)) => {
-                    (error, wished)
-                }
+                Err((
+                    error @ KeysError::Service { fault: ServiceFault::Unavailable | ServiceFault::Throttled, .. },
+                    wished,
+                )) => (error, wished),
                 other => return other.map_err(|(error, _)| error),
             };
             let wait = wished.unwrap_or_else(|| jitter(pause));
@@ -208,7 +215,9 @@ mod tests {
 
     #[test]
     fn only_loopback_is_spoken_to_without_tls_and_passwords_in_addresses_are_not_repeated() {
-        for good in ["https://vault.example:8200", "http://127.0.0.1:8200/", "http://[::1]:1/x", "http://localhost:8200"] {
+        for good in
+            ["https://vault.example:8200", "http://127.0.0.1:8200/", "http://[::1]:1/x", "http://localhost:8200"]
+        {
             assert!(address("VAULT_ADDR", good).is_ok(), "{good}");
         }
         for bad in [

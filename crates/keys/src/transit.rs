@@ -153,7 +153,8 @@ impl TransitClient {
     pub async fn public_key(&self, version: &TransitKeyVersion) -> Result<PublicKey, KeysError> {
         let resource = version.to_string();
         let call = self.call(FETCHING_KEY, &resource);
-        let body = self.rest.send(&call, &self.request(Method::GET, &["keys", version.key().name()], None), judge).await?;
+        let body =
+            self.rest.send(&call, &self.request(Method::GET, &["keys", version.key().name()], None), judge).await?;
         let Reply { data }: Reply<KeyData> = parse(&call, &body)?;
         call.that(data.name == version.key().name(), "the answer is about another key")?;
         let found = match data.kind.as_str() {
@@ -216,7 +217,9 @@ impl TransitClient {
                 fields["marshaling_algorithm"] = "asn1".into();
                 digest(hash, message)
             }
-            None if message.len() > MAX_MESSAGE => return Err(KeysError::Invalid("the message is too large to be sent")),
+            None if message.len() > MAX_MESSAGE => {
+                return Err(KeysError::Invalid("the message is too large to be sent"));
+            }
             None => message.to_vec(),
         };
         if let Some(padding) = padding {

@@ -1,6 +1,8 @@
 //! Cloud KMS as a hostile or broken service would answer: whatever is changed, missing or about another key is refused.
-#![cfg(feature = "gcpkms")]
+#![cfg(all(feature = "transit", feature = "awskms", feature = "gcpkms", feature = "plugins"))]
 #![allow(clippy::expect_used, reason = "helpers of tests, outside #[test] functions")]
+
+mod common;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,7 +14,7 @@ use axum::{
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use csign_keys::{
-    GcpClientOptions, KeyUri, KeysError, KmsKey, OpenOptions, PrivateKey, Secret, ServiceFault, Signer,
+    GcpClientOptions, KeysError, KmsKey, PrivateKey, Secret, ServiceFault, Signer,
     gcpkms::{KmsClient, MAX_PLAINTEXT},
 };
 use p256::ecdsa::{Signature, SigningKey, signature::hazmat::PrehashSigner as _};
@@ -102,9 +104,9 @@ fn options(address: SocketAddr) -> GcpClientOptions {
 }
 
 async fn open(address: SocketAddr) -> Result<Signer, KeysError> {
-    let uri: KeyUri = format!("gcpkms://{KEY}/cryptoKeyVersions/1").parse().expect("uri");
-    let password = |_: &std::path::Path| panic!("a KMS key has no password");
-    Signer::open(&uri, &OpenOptions { password: &password, google: &options(address) }).await
+    let mut settings = common::Settings::new();
+    settings.google = options(address);
+    settings.open(&format!("gcpkms://{KEY}/cryptoKeyVersions/1")).await
 }
 
 async fn encrypt(address: SocketAddr) -> Result<Vec<u8>, KeysError> {
@@ -132,7 +134,8 @@ async fn an_honest_service_signs_and_encrypts() {
 
 #[tokio::test]
 async fn a_public_key_that_fails_a_check_is_refused() {
-    let cases: [Attack; 5] = [
+    let cases: [Attack; 6] = [
+        ("an algorithm of another type of key", |answer| set(answer, "algorithm", "EC_SIGN_P384_SHA384".into())),
         ("checksum of other bytes", |answer| set(answer, "pemCrc32c", crc(b"other"))),
         ("no checksum", |answer| remove(answer, "pemCrc32c")),
         ("another key's name", |answer| set(answer, "name", format!("{KEY}/cryptoKeyVersions/2").into())),
@@ -157,7 +160,7 @@ async fn a_public_key_that_fails_a_check_is_refused() {
 
 #[tokio::test]
 async fn a_key_of_another_algorithm_is_refused_by_name() {
-    for algorithm in ["EC_SIGN_P384_SHA384", "RSA_SIGN_PSS_2048_SHA256", "EC_SIGN_ED25519"] {
+    for algorithm in ["EC_SIGN_SECP256K1_SHA256", "RSA_SIGN_RAW_PKCS1_2048", "PQ_SIGN_ML_DSA_65"] {
         let address = kms(move |_, answer| {
             set(answer, "algorithm", algorithm.into());
             None

@@ -1,14 +1,17 @@
 //! Signing, encrypting and publishing against the simulator, and what each refusal of it tells the caller.
-#![cfg(all(feature = "gcpkms", feature = "pubsub"))]
+#![cfg(all(feature = "transit", feature = "awskms", feature = "gcpkms", feature = "plugins", feature = "pubsub"))]
 #![allow(clippy::expect_used, reason = "helpers of tests, outside #[test] functions")]
 
-use std::path::Path;
+mod common;
 
 use csign_keys::{
-    GcpClientOptions, KeyUri, KeysError, KmsKey, OpenOptions, Password, Secret, ServiceFault, Signer,
-    gcpkms::KmsClient, google_access_token, pubsub::Publisher,
+    GcpClientOptions, KeysError, KmsKey, Secret, ServiceFault, Signer, gcpkms::KmsClient, google_access_token,
+    pubsub::Publisher,
 };
-use simulator::{Config, Simulator, kms::Purpose};
+use simulator::{
+    Config, Simulator,
+    kms::{Purpose, SigningAlgorithm},
+};
 
 const SIGNING: &str = "projects/builder/locations/global/keyRings/r/cryptoKeys/signing";
 const DATA: &str = "projects/alice/locations/global/keyRings/r/cryptoKeys/data";
@@ -43,9 +46,9 @@ fn allow(simulator: &Simulator, resource: &str, permissions: &[&str]) {
 }
 
 async fn open(simulator: &Simulator, key: &str) -> Result<Signer, KeysError> {
-    let uri: KeyUri = format!("gcpkms://{key}/cryptoKeyVersions/1").parse().expect("uri");
-    let password = |_: &Path| Ok(Password::new(""));
-    Signer::open(&uri, &OpenOptions { password: &password, google: &options(simulator) }).await
+    let mut settings = common::Settings::new();
+    settings.google = options(simulator);
+    settings.open(&format!("gcpkms://{key}/cryptoKeyVersions/1")).await
 }
 
 fn assert_fault<T>(result: Result<T, KeysError>, want: ServiceFault, advice: &str) {
@@ -62,6 +65,30 @@ async fn a_kms_key_signs_what_its_public_key_verifies() {
     let signature = signer.sign(b"payload").await.expect("sign");
     assert!(signer.public_key().verify(b"payload", &signature));
     assert_eq!(signer.public_key().pem(), simulator.kms().public_key_pem(SIGNING).expect("pem"));
+}
+
+#[tokio::test]
+async fn a_kms_key_of_every_type_signs_with_the_algorithm_that_the_service_states() {
+    use csign_envelope::SignatureAlgorithm as Ours;
+    let simulator = simulator().await;
+    allow(&simulator, "projects/builder", &["cloudkms.cryptoKeyVersions.viewPublicKey"]);
+    allow(&simulator, "projects/builder", &["cloudkms.cryptoKeyVersions.useToSign"]);
+    for (name, theirs, ours) in [
+        ("p384", SigningAlgorithm::P384Sha384, Ours::EcdsaP384Sha384),
+        ("ed25519", SigningAlgorithm::Ed25519, Ours::Ed25519),
+        ("rsa-pkcs1", SigningAlgorithm::RsaPkcs1Sha256, Ours::RsaPkcs1v15Sha256),
+        ("rsa-pss", SigningAlgorithm::RsaPssSha256, Ours::RsaPssSha256),
+        ("rsa-pss-4096", SigningAlgorithm::RsaPssSha512, Ours::RsaPssSha512),
+    ] {
+        let key = SIGNING.replace("signing", name);
+        simulator.kms().create_signing_key(&key, theirs).expect("key");
+        let signer = open(&simulator, &key).await.expect(name);
+        assert_eq!(signer.public_key().algorithm(), ours, "{name}");
+        let signature = signer.sign(b"payload").await.expect(name);
+        assert!(signer.public_key().verify(b"payload", &signature), "{name}");
+        let other = if ours == Ours::RsaPssSha256 { Ours::RsaPkcs1v15Sha256 } else { Ours::RsaPssSha256 };
+        assert!(signer.with_algorithm(other).is_err(), "{name}");
+    }
 }
 
 #[tokio::test]

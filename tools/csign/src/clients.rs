@@ -3,7 +3,8 @@
 use std::{io::IsTerminal as _, path::Path, sync::Arc, time::SystemTime};
 
 use csign_keys::{
-    AwsOptions, GcpClientOptions, KeyUri, KeysError, OpenOptions, Password, PluginOptions, Secret, Signer, TransitOptions,
+    AwsOptions, GcpClientOptions, KeyUri, KeysError, OpenOptions, Password, PluginOptions, Secret, Signer,
+    TransitOptions,
 };
 use csign_registry::{Client, DockerConfig};
 

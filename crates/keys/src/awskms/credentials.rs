@@ -22,11 +22,13 @@ use crate::{
 
 /// Addresses at which AWS itself serves credentials to a container or a virtual machine, without encryption, over a link
 /// that does not leave the host.
-const LINK_LOCAL: [&str; 5] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "169.254.169.254", "[fd00:ec2::254]"];
+const LINK_LOCAL: [&str; 5] =
+    ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "169.254.169.254", "[fd00:ec2::254]"];
 /// Longest time for a virtual machine's metadata service to answer; elsewhere nothing answers at its address.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// Settings of profiles whose credentials only AWS's own tools can get.
-const INDIRECT: [&str; 5] = ["sso_session", "sso_start_url", "credential_process", "source_profile", "credential_source"];
+const INDIRECT: [&str; 5] =
+    ["sso_session", "sso_start_url", "credential_process", "source_profile", "credential_source"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

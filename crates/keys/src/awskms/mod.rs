@@ -192,7 +192,12 @@ impl AwsKmsClient {
     ///
     /// # Errors
     /// The service refuses or cannot be reached, or the answer is about another key or algorithm.
-    pub async fn sign(&self, key: &AwsKey, algorithm: SignatureAlgorithm, message: &[u8]) -> Result<Vec<u8>, KeysError> {
+    pub async fn sign(
+        &self,
+        key: &AwsKey,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, KeysError> {
         let uri = key.to_string();
         let call = Call { service: Service::Aws, doing: SIGNING, resource: &uri };
         let (Some(name), Some(hash)) = (name(algorithm), hash_of(algorithm)) else {
@@ -276,8 +281,13 @@ fn judge(status: u16, body: &[u8]) -> Result<(), (ServiceFault, String)> {
     let fault = match kind.trim_end_matches("Exception") {
         "NotFound" => ServiceFault::NotFound,
         "AccessDenied" => ServiceFault::PermissionDenied,
-        "UnrecognizedClient" | "InvalidSignature" | "ExpiredToken" | "InvalidClientTokenId" | "MissingAuthenticationToken"
-        | "IncompleteSignature" | "SignatureDoesNotMatch" => ServiceFault::Unauthenticated,
+        "UnrecognizedClient"
+        | "InvalidSignature"
+        | "ExpiredToken"
+        | "InvalidClientTokenId"
+        | "MissingAuthenticationToken"
+        | "IncompleteSignature"
+        | "SignatureDoesNotMatch" => ServiceFault::Unauthenticated,
         "Disabled" | "KMSInvalidState" | "KeyUnavailable" => ServiceFault::Unusable,
         "Throttling" | "LimitExceeded" | "RequestLimitExceeded" => ServiceFault::Throttled,
         _ => match status {

@@ -99,8 +99,7 @@ mod tests {
     #[test]
     fn only_the_named_profile_is_read() {
         let config = "[default]\nregion = eu-west-1\n[profile ci]\nregion=us-east-1 # here\ns3 =\n  region = no\n";
-        let credentials =
-            "[default]\naws_access_key_id = A\n; comment\n[ci]\naws_access_key_id=B\r\naws_secret_access_key = x/y+z=\n";
+        let credentials = "[default]\naws_access_key_id = A\n; comment\n[ci]\naws_access_key_id=B\r\naws_secret_access_key = x/y+z=\n";
         let profile = load(config, credentials, None).expect("default");
         assert_eq!((profile.get("region"), profile.get("aws_access_key_id")), (Some("eu-west-1"), Some("A")));
         assert_eq!(profile.get("aws_secret_access_key"), None);

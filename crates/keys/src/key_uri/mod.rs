@@ -49,7 +49,10 @@ impl FromStr for KeyUri {
         }
         let Some((scheme, resource)) = text.split_once("://") else {
             // One slash too few must not become the name of a file.
-            return match ["awskms:", "azurekms:", "gcpkms:", "hashivault:", "openbao:"].iter().any(|s| text.starts_with(s)) {
+            return match ["awskms:", "azurekms:", "gcpkms:", "hashivault:", "openbao:"]
+                .iter()
+                .any(|s| text.starts_with(s))
+            {
                 true => Err(KeysError::Uri { uri: text.to_owned(), why: "two slashes must follow the scheme" }),
                 false => Ok(Self::File(text.into())),
             };

@@ -76,9 +76,9 @@ impl FromStr for TransitKey {
     /// Anything else, also a key version.
     fn from_str(text: &str) -> Result<Self, KeysError> {
         let flavors = [TransitFlavor::HashiVault, TransitFlavor::OpenBao];
-        let found = flavors.into_iter().find_map(|flavor| {
-            Some((flavor, text.strip_prefix(flavor.scheme())?.strip_prefix("://")?))
-        });
+        let found = flavors
+            .into_iter()
+            .find_map(|flavor| Some((flavor, text.strip_prefix(flavor.scheme())?.strip_prefix("://")?)));
         let Some((flavor, name)) = found else {
             let why = "only hashivault://NAME and openbao://NAME can be created by csign";
             return Err(KeysError::Uri { uri: text.to_owned(), why });

@@ -17,7 +17,6 @@ use crate::{
     respond::{ApiError, Code},
 };
 
-
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -66,9 +65,9 @@ impl Kms {
     /// A name of another form, or one that exists.
     pub fn create_key(&self, name: &str, purpose: Purpose) -> Result<()> {
         match purpose {
-            Purpose::EncryptDecrypt => self.insert(name, purpose, || {
-                Ok(Material::Symmetric(derive(&self.seed, "aes-256", name)))
-            }),
+            Purpose::EncryptDecrypt => {
+                self.insert(name, purpose, || Ok(Material::Symmetric(derive(&self.seed, "aes-256", name))))
+            }
             Purpose::AsymmetricSign => self.create_signing_key(name, SigningAlgorithm::P256Sha256),
         }
     }
