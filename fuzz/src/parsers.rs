@@ -14,7 +14,7 @@ use csign_envelope::{
     statement::{SIGN_PREDICATE, Statement},
 };
 use csign_keyless::{Artifact, Certified, TrustedRoot, Verifier};
-use csign_keys::cosign_pem::SealedKey;
+use csign_keys::{awskms, cosign_pem::SealedKey, plugin, transit};
 use csign_oci::{
     Access, Descriptor, Digest, ImageConfig, Index, LayerBuilder, LayerLimits, Manifest, Reference, json, read_layer,
 };
@@ -62,6 +62,9 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "policy", accepts: policy, seed: || seeds::POLICY.into() },
     Parser { name: "policy_decision", accepts: policy_decision, seed: policy_decision_seed },
     Parser { name: "lock_file", accepts: lock_file, seed: || seeds::LOCK_FILE.into() },
+    Parser { name: "transit_key", accepts: transit::parses_key, seed: || seeds::TRANSIT_KEY.into() },
+    Parser { name: "aws_answer", accepts: awskms::parses_answer, seed: || seeds::AWS_ANSWER.into() },
+    Parser { name: "plugin_reply", accepts: plugin::parses_reply, seed: || seeds::PLUGIN_REPLY.into() },
     Parser { name: "docker_config", accepts: fuzzing::docker_config, seed: || seeds::DOCKER_CONFIG.into() },
     Parser { name: "referrer", accepts: fuzzing::referrer, seed: || seeds::REFERRER.into() },
     Parser { name: "referrers", accepts: fuzzing::referrers, seed: || seeds::REFERRERS.into() },

@@ -188,3 +188,10 @@ version = "1.0.0+x"
 source = "registry+https://github.com/rust-lang/crates.io-index"
 checksum = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 "#;
+pub(crate) const TRANSIT_KEY: &str = r#"{"data":{"name":"k","type":"ed25519","latest_version":1,
+"keys":{"1":{"name":"ed25519","public_key":"hgVSXb8nEy8UWHA0gJnXymUh9B0x0WU30eAeUbBIVBE="}}}}"#;
+
+pub(crate) const AWS_ANSWER: &str =
+    "<R><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>a/b+c=</SecretAccessKey><SessionToken>t</SessionToken></R>";
+
+pub(crate) const PLUGIN_REPLY: &str = r#"{"signMessage":{"signature":"MAYCAQECAQE="},"errorMessage":""}"#;

@@ -162,11 +162,54 @@ fn every_key_that_cannot_be_used_says_why_and_what_to_do() {
         ("cosign.pub", "this is a public key", ""),
         ("README.md", "malformed private key", ""),
         ("missing.key", "missing.key", "generate-key-pair"),
-        ("awskms:///alias/k", "not supported yet", ""),
+        ("awskms:///alias/k", "names an alias", "aws kms describe-key --key-id alias/k"),
+        ("hashivault://k", "names no key version", "hashivault://k/versions/1"),
+        ("openbao://k/versions/1", "needs BAO_ADDR, which is not set", "set BAO_ADDR"),
+        ("my-hsm://k", "no program sigstore-kms-my-hsm", "install the program"),
+        ("k8s://a/b", "not supported", "sigstore-kms-SCHEME"),
         (version, "names no key version", "cryptoKeyVersions/1"),
     ] {
         let output = csign(golden, Some("wrong"), &["public-key", "--key", key]);
         assert_usage(&output, what, advice);
+    }
+}
+
+#[test]
+fn a_key_pair_of_every_type_is_made_and_opens_with_a_note_where_confidential_space_does_not_read_it() {
+    for (kind, algorithm, read) in [
+        ("p256", "ECDSA_P256_SHA256", true),
+        ("p384", "ECDSA_P384_SHA384", false),
+        ("ed25519", "ED25519", false),
+        ("rsa-2048", "RSASSA_PKCS1V15_SHA256", true),
+    ] {
+        let directory = temporary();
+        let output = csign(directory.path(), Some("x"), &["generate-key-pair", "--type", kind, "--output", "json"]);
+        let data: Value = serde_json::from_str(&stdout(&output)).expect("json");
+        assert_eq!(data["algorithm"], algorithm);
+        assert_eq!(stderr(&output).contains("Confidential Space does not read"), !read, "{kind}");
+        let public = fs::read_to_string(directory.path().join("cosign.pub")).expect("public key");
+        assert_eq!(stdout(&csign(directory.path(), Some("x"), &["public-key", "--key", "cosign.key"])), public);
+    }
+    let output = csign(temporary().path(), Some("x"), &["generate-key-pair", "--type", "dsa"]);
+    assert_usage(&output, "rsa-2048", "");
+}
+
+#[test]
+fn keys_of_every_type_that_openssl_wrote_can_be_imported() {
+    for (file, key) in [
+        ("p384-sec1", include_str!("fixtures/p384-sec1.public-and-worthless.pem")),
+        ("ed25519", include_str!("fixtures/ed25519.public-and-worthless.pem")),
+        ("rsa-pkcs1", include_str!("fixtures/rsa-pkcs1.public-and-worthless.pem")),
+        ("rsa-pkcs8", include_str!("fixtures/rsa-pkcs8.public-and-worthless.pem")),
+    ] {
+        let directory = temporary();
+        fs::write(directory.path().join("plain.pem"), key).expect("write");
+        let import = ["import-key-pair", "--key", "plain.pem", "--output-key-prefix", "mine"];
+        stdout(&csign(directory.path(), Some("x"), &import));
+        let public = fs::read_to_string(directory.path().join("mine.pub")).expect("public key");
+        assert_eq!(stdout(&csign(directory.path(), Some("x"), &["public-key", "--key", "mine.key"])), public, "{file}");
+        let expected = PrivateKey::from_unencrypted_pem(key).expect(file).public_key().pem();
+        assert_eq!(public, expected, "{file}");
     }
 }
 
