@@ -81,6 +81,16 @@ pub enum OciError {
     /// The layout does not hold exactly one image.
     #[error("the layout holds {0} manifests, exactly one image is required")]
     NotOneImage(usize),
+    /// A layout of another image is where a copy should go.
+    #[error("{} holds the image {has}, not {want}; it is left as it is (name another directory)", path.display())]
+    OtherImage {
+        /// The layout.
+        path: PathBuf,
+        /// What it holds.
+        has: Digest,
+        /// What should be copied there.
+        want: Digest,
+    },
     /// A manifest or index of a type that csign does not read.
     #[error("media type {got:?} where {want:?} is required")]
     MediaType {

@@ -8,20 +8,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     digest::Digest,
     error::OciError,
     image::{Image, ImageConfig},
-    manifest::{Descriptor, IMAGE_MANIFEST, Index, Manifest},
+    json,
+    manifest::{DOCKER_MANIFEST, Descriptor, IMAGE_MANIFEST, Index, Manifest},
 };
 
 /// Largest manifest, index or configuration that is read, in bytes: what registries accept at most.
-const MAX_DOCUMENT: u64 = 4 << 20;
+pub(crate) const MAX_DOCUMENT: u64 = 4 << 20;
 
-#[derive(Serialize, Deserialize)]
+/// How the names of unfinished blobs start.
+pub(crate) const PARTIAL: &str = ".partial-";
+/// The content of `oci-layout`.
+pub(crate) const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Marker {
     image_layout_version: String,
@@ -30,8 +36,8 @@ struct Marker {
 /// A layout on disk.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    root: PathBuf,
-    index: Index,
+    pub(crate) root: PathBuf,
+    pub(crate) index: Index,
 }
 
 /// A layout in the making, in a temporary directory beside its destination; dropping it removes everything.
@@ -84,12 +90,12 @@ impl Layout {
         if !root.join("oci-layout").is_file() {
             return Err(not("it has no file oci-layout"));
         }
-        let marker: Marker = serde_json::from_slice(&read_bounded(&root.join("oci-layout"), MAX_DOCUMENT)?)
+        let marker: Marker = json::from_slice(&read_bounded(&root.join("oci-layout"), MAX_DOCUMENT)?)
             .map_err(OciError::json("oci-layout"))?;
         if marker.image_layout_version != "1.0.0" {
             return Err(not(&format!("its version is {:?}, only 1.0.0 is known", marker.image_layout_version)));
         }
-        let index = serde_json::from_slice(&read_bounded(&root.join("index.json"), MAX_DOCUMENT)?)
+        let index = json::from_slice(&read_bounded(&root.join("index.json"), MAX_DOCUMENT)?)
             .map_err(OciError::json("index.json"))?;
         Ok(Self { root, index })
     }
@@ -104,20 +110,19 @@ impl Layout {
         &self.index
     }
 
-    /// The one image that the layout holds: descriptor and parsed manifest. [`Layout::blob`] gives its exact bytes.
+    /// The one image that the layout holds, attachments aside: descriptor and parsed manifest. [`Layout::blob`] gives its
+    /// exact bytes.
     ///
     /// # Errors
-    /// [`OciError::NotOneImage`]; [`OciError::MediaType`] for an index of several platforms; damage.
+    /// As [`Layout::image_descriptor`]; [`OciError::MediaType`] for an index of several platforms; damage.
     pub fn image(&self) -> Result<(Descriptor, Manifest), OciError> {
-        let [descriptor] = self.index.manifests.as_slice() else {
-            return Err(OciError::NotOneImage(self.index.manifests.len()));
-        };
-        if descriptor.media_type != IMAGE_MANIFEST {
-            return Err(OciError::MediaType { got: descriptor.media_type.clone(), want: IMAGE_MANIFEST });
+        let descriptor = self.image_descriptor()?;
+        if ![IMAGE_MANIFEST, DOCKER_MANIFEST].contains(&descriptor.media_type.as_str()) {
+            return Err(OciError::MediaType { got: descriptor.media_type, want: IMAGE_MANIFEST });
         }
-        let bytes = self.document(descriptor)?;
-        let manifest = serde_json::from_slice(&bytes).map_err(OciError::json("the manifest"))?;
-        Ok((descriptor.clone(), manifest))
+        let bytes = self.document(&descriptor)?;
+        let manifest = json::from_slice(&bytes).map_err(OciError::json("the manifest"))?;
+        Ok((descriptor, manifest))
     }
 
     /// The configuration of the one image.
@@ -171,7 +176,11 @@ impl Layout {
         Ok(bytes)
     }
 
-    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, OciError> {
+    /// Reads a manifest, index or configuration, of at most 4 MiB, after checking size, then digest.
+    ///
+    /// # Errors
+    /// As [`Layout::blob`]; [`OciError::TooLarge`].
+    pub fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, OciError> {
         if descriptor.size > MAX_DOCUMENT {
             return Err(OciError::TooLarge { what: descriptor.media_type.clone(), limit: MAX_DOCUMENT });
         }
@@ -217,11 +226,7 @@ impl LayoutBuilder {
     /// # Errors
     /// The file system's errors.
     pub fn blob_writer(&self, want: &Descriptor) -> Result<BlobWriter, OciError> {
-        let directory = self.blobs();
-        let file = tempfile::NamedTempFile::new_in(self.temporary.path())
-            .map_err(OciError::io("creating blob in", self.temporary.path()))?;
-        let path = directory.join(want.digest.hex());
-        Ok(BlobWriter { file, hasher: Sha256::new(), written: 0, want: want.clone(), path })
+        BlobWriter::new(self.temporary.path(), &self.blobs(), want)
     }
 
     /// Writes `index.json` with `manifests` and moves the layout to its destination.
@@ -231,9 +236,8 @@ impl LayoutBuilder {
     pub fn finish(self, manifests: Vec<Descriptor>) -> Result<Layout, OciError> {
         let root = self.root();
         let index = Index::new(manifests);
-        let marker = Marker { image_layout_version: "1.0.0".to_owned() };
         write_synced(&root.join("index.json"), &serde_json::to_vec(&index).map_err(OciError::json("index.json"))?)?;
-        write_synced(&root.join("oci-layout"), &serde_json::to_vec(&marker).map_err(OciError::json("oci-layout"))?)?;
+        write_synced(&root.join("oci-layout"), MARKER.as_bytes())?;
         for directory in [root.join("blobs/sha256"), root.join("blobs"), root.clone()] {
             sync_directory(&directory)?;
         }
@@ -270,6 +274,16 @@ impl Write for BlobWriter {
 }
 
 impl BlobWriter {
+    /// Writes to a file in `temporary`, which [`BlobWriter::finish`] moves to `blobs`.
+    pub(crate) fn new(temporary: &Path, blobs: &Path, want: &Descriptor) -> Result<Self, OciError> {
+        let file = tempfile::Builder::new()
+            .prefix(PARTIAL)
+            .tempfile_in(temporary)
+            .map_err(OciError::io("creating blob in", temporary))?;
+        let path = blobs.join(want.digest.hex());
+        Ok(Self { file, hasher: Sha256::new(), written: 0, want: want.clone(), path })
+    }
+
     /// Checks size, then digest, and puts the blob into the layout.
     ///
     /// # Errors
@@ -291,7 +305,7 @@ impl BlobWriter {
 }
 
 /// Temporary files are private to their owner; a layout is public.
-fn make_readable(file: &File) -> io::Result<()> {
+pub(crate) fn make_readable(file: &File) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -301,7 +315,7 @@ fn make_readable(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn refuse_occupied(path: &Path) -> Result<(), OciError> {
+pub(crate) fn refuse_occupied(path: &Path) -> Result<(), OciError> {
     let ours = ["blobs", "index.json", "oci-layout"];
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
@@ -327,11 +341,11 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), OciError> {
     write().map_err(OciError::io("writing", path))
 }
 
-fn sync_directory(path: &Path) -> Result<(), OciError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), OciError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(OciError::io("writing", path))
 }
 
-fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, OciError> {
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, OciError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(OciError::io("reading", path))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(OciError::io("reading", path))?;
