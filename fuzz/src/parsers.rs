@@ -58,6 +58,7 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "key_file", accepts: key_file, seed: || seeds::KEY_FILE.into() },
     Parser { name: "request", accepts: request, seed: || seeds::REQUEST.into() },
     Parser { name: "approval", accepts: approval, seed: || seeds::APPROVAL.into() },
+    Parser { name: "artifact", accepts: fuzzing::artifact, seed: || seeds::MANIFEST.into() },
     Parser { name: "challenge", accepts: challenge, seed: || seeds::CHALLENGE.into() },
     Parser { name: "policy", accepts: policy, seed: || seeds::POLICY.into() },
     Parser { name: "policy_decision", accepts: policy_decision, seed: policy_decision_seed },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use csign_oci::{Digest, Repository, json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,6 +73,14 @@ impl Payload {
         }
         Ok(payload)
     }
+}
+
+/// The public key that a payload says it is signed with; whether it is, only verification tells.
+pub fn claimed_key(payload: &[u8]) -> Option<PublicKey> {
+    let payload = Payload::parse(payload).ok()?;
+    let text = payload.optional.as_ref()?.get(PUB)?.as_str()?;
+    let pem = BASE64_STANDARD_NO_PAD.decode(text).ok()?;
+    PublicKey::from_pem(std::str::from_utf8(&pem).ok()?).ok()
 }
 
 /// Why bytes are not a payload.

@@ -170,15 +170,15 @@ impl Client {
 }
 
 /// `.sig` or `.att`, and the records of its layers.
-struct LayersTag<'a> {
+pub(crate) struct LayersTag<'a> {
     client: &'a Client,
     image: &'a Pinned,
     family: Family,
-    records: Records<'a>,
+    pub(crate) records: Records<'a>,
 }
 
 impl<'a> LayersTag<'a> {
-    fn new(client: &'a Client, image: &'a Pinned, family: Family) -> Self {
+    pub(crate) fn new(client: &'a Client, image: &'a Pinned, family: Family) -> Self {
         Self { client, image, family, records: Records::new(client, image, family) }
     }
 }

@@ -212,11 +212,22 @@ impl Client {
             progress.report(&descriptor.digest, descriptor.size);
             return Ok(false);
         }
+        self.upload_blob(repository, descriptor, content, progress).await?;
+        Ok(true)
+    }
+
+    /// Stores a blob that the repository does not have.
+    pub(crate) async fn upload_blob(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        content: Content,
+        progress: &Progress,
+    ) -> Result<()> {
         let doing = &format!("pushing blob {} to {repository}", descriptor.digest);
         check_content(doing, descriptor, &content)?;
         let upload = Upload { content, descriptor: descriptor.clone(), progress: progress.clone() };
-        self.inner.retry.run(async || self.push_blob_once(doing, repository, &upload).await).await?;
-        Ok(true)
+        self.inner.retry.run(async || self.push_blob_once(doing, repository, &upload).await).await
     }
 
     async fn push_blob_once(&self, doing: &str, repository: &Repository, upload: &Upload) -> Result<()> {

@@ -4,13 +4,17 @@
 //! [`Error`] means "could not check", not "untrusted". It reads no environment variable.
 
 mod address;
+mod artifact;
 pub mod attach;
+pub mod attachments;
 mod auth;
 mod blob;
 mod challenge;
 mod client;
 mod content;
+pub mod copy;
 pub mod credentials;
+mod detach;
 #[cfg(feature = "docker-config")]
 pub mod docker_config;
 mod error;
@@ -28,10 +32,14 @@ mod retry;
 mod route;
 mod transport;
 
+pub use artifact::{Contents, Kind};
 pub use attach::{Attached, AttestationLayer, SignatureLayer};
+pub use attachments::{Attachment, Graph, Source};
 pub use blob::{Content, Progress};
 pub use client::{Client, ClientBuilder, Limits};
+pub use copy::{Copied, CopyOptions, Destination};
 pub use credentials::{CredentialSource, Credentials, Secret};
+pub use detach::Detached;
 #[cfg(feature = "docker-config")]
 pub use docker_config::DockerConfig;
 pub use error::{Error, Result};
@@ -42,6 +50,13 @@ pub use retry::RetryPolicy;
 /// Parsers of foreign bytes that are no part of the interface, for the fuzz targets: were the bytes accepted?
 #[doc(hidden)]
 pub mod fuzzing {
+    use csign_oci::manifest::{IMAGE_INDEX, IMAGE_MANIFEST};
+
+    /// A manifest or an index of any artifact.
+    pub fn artifact(bytes: &[u8]) -> bool {
+        [IMAGE_MANIFEST, IMAGE_INDEX].iter().any(|kind| crate::Contents::parse(kind, bytes).is_ok())
+    }
+
     /// One `WWW-Authenticate` header.
     pub fn challenge(header: &str) -> bool {
         crate::challenge::choose([header].into_iter()).is_some()

@@ -17,7 +17,7 @@ use crate::{
     request::{Ask, Body, absence, check_digest_header, digest_header, read_body, refusal},
 };
 
-const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+pub(crate) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// Names a manifest within a repository.
@@ -240,7 +240,7 @@ fn is_manifest(media_type: &str) -> bool {
 }
 
 /// The type that the manifest states of itself, else the header's.
-fn media_type(bytes: &[u8], header: Option<String>) -> Option<String> {
+pub(crate) fn media_type(bytes: &[u8], header: Option<String>) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Probe {

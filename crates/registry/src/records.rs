@@ -12,6 +12,7 @@ use csign_oci::{Descriptor, Digest, Manifest, Pinned, Tag, json, manifest::IMAGE
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
+    artifact::Kind,
     blob::{Content, Progress},
     client::Client,
     error::{Error, Result},
@@ -41,6 +42,14 @@ pub(crate) enum Family {
 }
 
 impl Family {
+    /// What its attachments are.
+    pub(crate) const fn kind(self) -> Kind {
+        match self {
+            Self::Signatures => Kind::Signature,
+            Self::Attestations => Kind::Attestation,
+        }
+    }
+
     /// What the tag ends with.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
@@ -50,7 +59,7 @@ impl Family {
     }
 
     /// The artifact type of the referrers that keep its layers.
-    const fn artifact_type(self) -> &'static str {
+    pub(crate) const fn artifact_type(self) -> &'static str {
         match self {
             Self::Signatures => ARTIFACT_TYPE,
             Self::Attestations => ATTESTATION_ARTIFACT_TYPE,
@@ -58,7 +67,7 @@ impl Family {
     }
 
     /// What the tags end with that keep its layers.
-    const fn record_suffix(self) -> &'static str {
+    pub(crate) const fn record_suffix(self) -> &'static str {
         match self {
             Self::Signatures => ".csign",
             Self::Attestations => ".csign-att",
