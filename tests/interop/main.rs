@@ -2,6 +2,7 @@
 //! environment has `CI_PEERS=required`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
+mod copies;
 mod exchange;
 mod key_providers;
 mod keys;
