@@ -6,6 +6,7 @@ use csign_keys::{
     AwsOptions, GcpClientOptions, KeyUri, KeysError, OpenOptions, Password, PluginOptions, Secret, Signer,
     TransitOptions,
 };
+use csign_oci::{Pinned, Reference};
 use csign_registry::{Client, DockerConfig};
 
 use crate::{
@@ -31,6 +32,18 @@ impl Context {
             builder = builder.authorities(read(path)?);
         }
         Ok(builder.build()?)
+    }
+
+    /// The image that `reference` names; for a tag, what it names now, which a person is told.
+    pub(crate) async fn resolve(&self, client: &Client, reference: &Reference) -> Result<Pinned, Failure> {
+        match reference {
+            Reference::Pinned(pinned) => Ok(pinned.clone()),
+            Reference::Tagged(repository, tag) => {
+                let digest = client.resolve(repository, tag).await?;
+                self.note(format_args!("{repository}:{tag} is {digest} now"));
+                Ok(repository.at(digest))
+            }
+        }
     }
 
     /// Google, or the simulator that stands for it when `simulated`.

@@ -2,6 +2,7 @@
 //! it runs processes and nothing else needs it.
 
 mod bundles;
+mod claimed;
 mod cli;
 mod clients;
 mod commands;

@@ -3,7 +3,9 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attach;
+mod attachments;
 mod contract;
+mod copy;
 mod exchange;
 mod faults;
 mod policy;
