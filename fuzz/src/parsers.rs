@@ -319,6 +319,8 @@ fn policy_decision(bytes: &[u8]) -> bool {
 
 fn policy_decision_seed() -> Vec<u8> {
     [seeds::POLICY.as_bytes(), &[0], seeds::STATEMENT.as_bytes()].concat()
+}
+
 /// What is accepted can be written out in both formats, and names nothing twice.
 fn lock_file(bytes: &[u8]) -> bool {
     let Ok(lock) = LockFile::parse(bytes) else { return false };

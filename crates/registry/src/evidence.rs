@@ -11,7 +11,7 @@ use csign_envelope::{
     statement::SIGN_PREDICATE,
 };
 use csign_oci::{
-    Descriptor, Manifest, Pinned, Tag, json,
+    Descriptor, Layout, Manifest, Pinned, Tag, json,
     manifest::{DOCKER_MANIFEST, EMPTY_JSON, IMAGE_MANIFEST},
 };
 use csign_trust::{AttestationCheck, ImageCheck, Need, report::printable};
@@ -32,6 +32,8 @@ const MAX_BUNDLES: usize = 1000;
 pub enum Place<'a> {
     /// In a registry. The repository is usually the image's own.
     Registry(&'a Client, Pinned),
+    /// In a layout that `csign save` or `cosign save` wrote.
+    Layout(&'a Layout, Pinned),
 }
 
 /// Hands every signature of the image to `check`. The steps: 1. The `.sig` tag. 2. Bundles among the referrers, while
@@ -143,6 +145,11 @@ impl Place<'_> {
     async fn bundles(&self, predicate: Option<&str>) -> Result<Vec<Descriptor>, String> {
         let listed = match self {
             Self::Registry(client, image) => client.referrers(image, None).await.map_err(|error| explain(&error))?,
+            Self::Layout(layout, image) => {
+                let attached = layout.attachments().map_err(|error| error.to_string())?;
+                let referrers = attached.into_iter().filter(|one| one.subject == image.digest && one.tag.is_none());
+                referrers.map(|one| one.descriptor).collect()
+            }
         };
         let may_be = |descriptor: &Descriptor| {
             let kind = descriptor.artifact_type().unwrap_or(EMPTY_JSON);
@@ -185,6 +192,10 @@ impl Place<'_> {
     async fn read_bundle(&self, referrer: &Descriptor) -> Result<Option<Vec<u8>>, String> {
         let fetched = match self {
             Self::Registry(client, image) => client.referrer(image, referrer).await.map_err(|error| explain(&error))?,
+            Self::Layout(layout, _) => {
+                let bytes = layout.document(referrer).map_err(|error| error.to_string())?;
+                FetchedManifest { media_type: referrer.media_type.clone(), digest: referrer.digest, bytes }
+            }
         };
         let layers = layers(&fetched).map_err(|why| format!("the referrer {} is {why}", referrer.digest))?;
         // What cosign's readers take: exactly one layer, of a bundle's type.
@@ -198,7 +209,7 @@ impl Place<'_> {
 
     const fn image(&self) -> &Pinned {
         match self {
-            Self::Registry(_, image) => image,
+            Self::Registry(_, image) | Self::Layout(_, image) => image,
         }
     }
 
@@ -207,6 +218,13 @@ impl Place<'_> {
             Self::Registry(client, image) => {
                 let tag = TagOrDigest::Tag(tag.clone());
                 client.manifest(&image.repository, &tag).await.map_err(|error| explain(&error))
+            }
+            Self::Layout(layout, _) => {
+                let attached = layout.attachments().map_err(|error| error.to_string())?;
+                let Some(one) = attached.into_iter().find(|one| one.tag.as_ref() == Some(tag)) else { return Ok(None) };
+                let bytes = layout.document(&one.descriptor).map_err(|error| error.to_string())?;
+                let (media_type, digest) = (one.descriptor.media_type, one.descriptor.digest);
+                Ok(Some(FetchedManifest { media_type, digest, bytes }))
             }
         }
     }
@@ -219,6 +237,7 @@ impl Place<'_> {
             Self::Registry(client, image) => {
                 client.content(&image.repository, layer).await.map_err(|error| explain(&error))
             }
+            Self::Layout(layout, _) => layout.blob(layer).map_err(|error| error.to_string()),
         }
     }
 }
