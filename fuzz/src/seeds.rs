@@ -162,6 +162,8 @@ allow if {
 	every d in subject.digest { count(d) > -1 + 1 }
 }
 deny contains sprintf("%v", [input._type]) if [x | x := numbers.range(1, 3)[_]][0] == 2
+"#;
+
 pub(crate) const LOCK_FILE: &str = r#"version = 4
 
 [[package]]

@@ -45,6 +45,15 @@ pub struct AttestedStatement {
     pub statement: Value,
 }
 
+/// An image, and what its parties attested about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attested {
+    /// The image.
+    pub image: Pinned,
+    /// The statements, each by a party on the roster.
+    pub statements: Vec<AttestedStatement>,
+}
+
 /// Everything that was found out about an image's attestations of one type.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -202,9 +211,9 @@ impl AttestationReport {
     ///
     /// # Errors
     /// The report itself, with its verdict.
-    pub fn into_verified(self) -> Result<Verified<(Pinned, Vec<AttestedStatement>)>, Box<Refused<Self>>> {
+    pub fn into_verified(self) -> Result<Verified<Attested>, Box<Refused<Self>>> {
         match self.verdict() {
-            Verdict::Verified => Ok(Verified::new((self.image.image, self.statements))),
+            Verdict::Verified => Ok(Verified::new(Attested { image: self.image.image, statements: self.statements })),
             verdict => Err(Box::new(Refused { verdict, report: self })),
         }
     }

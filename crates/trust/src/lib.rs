@@ -13,7 +13,7 @@ pub mod report;
 mod roster;
 mod tally;
 
-pub use attestation::{AttestationCheck, AttestationReport, AttestedStatement, Judgement, StatementPolicy};
+pub use attestation::{AttestationCheck, AttestationReport, Attested, AttestedStatement, Judgement, StatementPolicy};
 pub use boot::{Boot, BootCheck, BootReport};
 pub use image::{ImageCheck, Need, TokenSignature};
 pub use image_report::{ImageReport, PartyRow, PartyStatus, Source, Stray};

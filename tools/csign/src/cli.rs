@@ -55,7 +55,7 @@ enum Command {
     Tree(tree::Args),
     Policy(policy::Args),
     Sbom(sbom::Args),
-    Provenance(provenance::Args),
+    Provenance(Box<provenance::Args>),
     Download(download::Args),
     Triangulate(triangulate::Args),
     Copy(copy::Args),

@@ -161,7 +161,7 @@ impl<'a> Job<'a> {
 
     /// Merges every layer of the family found at the source, under the tag or in a record, into the tag.
     async fn merge_family(&self, to: &Repository, family: Family, copied: &mut Copied) -> Result<()> {
-        let mut subjects: BTreeMap<Digest, (Vec<Descriptor>, Option<(&Tag, &Node)>)> = BTreeMap::new();
+        let mut subjects: BTreeMap<Digest, Layers<'_>> = BTreeMap::new();
         for one in self.graph.attachments.iter().filter(|one| one.kind == family.kind()) {
             let Some(node) = self.graph.node(&one.digest).filter(|_| one.record || one.tag.is_some()) else { continue };
             let (layers, own) = subjects.entry(one.subject).or_default();
@@ -208,6 +208,9 @@ impl<'a> Job<'a> {
         }
     }
 }
+
+/// The layers of one family that are attached to one subject at the source, and the tag that holds them there.
+type Layers<'a> = (Vec<Descriptor>, Option<(&'a Tag, &'a Node)>);
 
 impl Client {
     /// Whether the registry says that it has the manifest. "No" may also mean that it does not say so in this way.

@@ -11,6 +11,7 @@ use csign_envelope::{
 use csign_keys::Signer;
 use csign_oci::Pinned;
 use csign_registry::AttestationLayer;
+use csign_sbom::provenance::SLSA1;
 use csign_trust::ExitStatus;
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ use crate::{
     bundles::{self, Format},
     context::{CommandResult, Context, read_up_to, write, write_stdout},
     failure::Failure,
+    provenance::{self, AutoArgs},
 };
 
 /// Largest predicate that is read, in bytes: an SBOM of a large image has a few megabytes.
@@ -27,9 +29,9 @@ const MAX_PREDICATE: u64 = 16 << 20;
 /// Attach a signed statement about an image: provenance, an SBOM, a scan, anything
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign attest registry.example/team/app@sha256:… --type custom --predicate foo.json --key cosign.key\n  csign attest registry.example/team/app@sha256:… --type cyclonedx --predicate app.cdx.json --key cosign.key --no-upload --output-attestation app.att.json"
+    after_help = "Examples:\n  csign attest registry.example/team/app@sha256:… --type custom --predicate foo.json --key cosign.key\n  csign attest registry.example/team/app@sha256:… --type cyclonedx --predicate app.cdx.json --key cosign.key --no-upload --output-attestation app.att.json\n  csign attest registry.example/team/app@sha256:… --type slsaprovenance1 --auto --layout image --source . --key cosign.key"
 )]
-#[command(group = clap::ArgGroup::new("source").required(true))]
+#[command(group = clap::ArgGroup::new("stated").required(true))]
 pub(crate) struct Args {
     /// Image with its digest; a tag is refused
     #[arg(value_name = "IMAGE@DIGEST")]
@@ -41,9 +43,12 @@ pub(crate) struct Args {
     #[arg(long = "type", value_name = "TYPE", default_value = "custom", value_parser = predicate_type)]
     kind: PredicateType,
     /// What is stated; - is stdin
-    #[arg(long, value_name = "FILE", group = "source")]
+    #[arg(long, value_name = "FILE", group = "stated")]
     predicate: Option<PathBuf>,
-    /// Format to write; the default is both with --contract where the registry lists referrers, else legacy
+    /// Make the predicate of what csign build knows (slsaprovenance1 only; see the options under Provenance)
+    #[arg(long, group = "stated")]
+    auto: bool,
+    /// Format to write; the default is both with --auto where the registry lists referrers, else legacy
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only make the attestation, without any network but that of the key
@@ -52,13 +57,18 @@ pub(crate) struct Args {
     /// Write the attestation to this file: a DSSE envelope, or with --format bundle a bundle
     #[arg(long, value_name = "FILE")]
     output_attestation: Option<PathBuf>,
+    #[command(flatten)]
+    provenance: AutoArgs,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let image = Pinned::parse(&args.image)?;
-    let predicate = predicate(args, context)?;
+    let predicate = predicate(args, &image, context)?;
     let client = (!args.no_upload).then(|| context.registry()).transpose()?;
-    let format = args.format.unwrap_or(Format::Legacy);
+    let format = match &client {
+        Some(client) => Format::choose(args.format, args.auto, client, &context.attachments_of(&image)).await?,
+        None => args.format.unwrap_or(Format::Legacy),
+    };
     if format == Format::Both && args.output_attestation.is_some() {
         return Err(Failure::usage("one file holds one attestation").hint("give --format legacy or --format bundle"));
     }
@@ -115,7 +125,14 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-fn predicate(args: &Args, context: &Context) -> Result<Value, Failure> {
+fn predicate(args: &Args, image: &Pinned, context: &Context) -> Result<Value, Failure> {
+    if args.auto {
+        if args.kind.uri() != SLSA1 {
+            return Err(Failure::usage(format_args!("--auto makes no predicate of type {}", args.kind))
+                .hint("--type slsaprovenance1 --auto makes provenance; csign sbom makes documents to attest"));
+        }
+        return provenance::auto(&args.provenance, image, context);
+    }
     let Some(path) = &args.predicate else {
         return Err(Failure::usage("there is nothing to state").hint("give --predicate FILE"));
     };

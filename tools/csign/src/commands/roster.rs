@@ -1,11 +1,16 @@
 //! Who must have signed, as commands that verify take it: a contract, keys, identities in certificates.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use csign_contract::Threshold;
 use csign_envelope::{PublicKey, SignatureAlgorithm};
 use csign_keyless::{PUBLIC_GOOD_AS_OF, Pattern, TrustedRoot};
-use csign_oci::{Digest, Pinned};
+use csign_keys::{KeyUri, KeysError};
+use csign_oci::{Digest, Layout, Pinned, Repository};
+use csign_registry::{Client, evidence::Place};
 use csign_trust::{Roster, Signer};
 
 use crate::{
@@ -24,9 +29,10 @@ pub(crate) struct RosterArgs {
     /// Accept a contract for the simulator, whose verdicts no hardware protects
     #[arg(long, requires = "contract")]
     pub(crate) allow_simulated: bool,
-    /// A public key that must have signed; give it once for each. #ALGORITHM behind the file states another algorithm than
-    /// the usual one of its type, for instance alice.pub#RSASSA_PSS_SHA256
-    #[arg(long, value_name = "FILE[#ALGORITHM]", group = "roster")]
+    /// A public key that must have signed: a file, or a key of a provider (gcpkms://, awskms://, hashivault://, …); give it
+    /// once for each. #ALGORITHM behind a file states another algorithm than the usual one of its type, for instance
+    /// alice.pub#RSASSA_PSS_SHA256
+    #[arg(long, value_name = "KEY[#ALGORITHM]", group = "roster")]
     key: Vec<KeyArg>,
     /// An identity (mail address or URI) whose certificate must have signed; give it once for each
     #[arg(long, value_name = "NAME", group = "roster", requires = "issuer")]
@@ -49,15 +55,19 @@ pub(crate) struct RosterArgs {
     /// Also accept signatures over the same digest that name this repository, for images that were copied
     #[arg(long, value_name = "REPOSITORY")]
     pub(crate) signed_as: Vec<String>,
+    /// Verify the image of this layout, with what csign save or cosign save stored beside it, without any network
+    #[arg(long, value_name = "DIR")]
+    local_image: Option<PathBuf>,
     /// Look up nothing but the image's own registry; csign never does, so this changes nothing (cosign's option)
     #[arg(long)]
     offline: bool,
 }
 
-/// A key file, and the algorithm if one is stated.
+/// A key, and the algorithm if one is stated.
 #[derive(Clone)]
 struct KeyArg {
-    path: PathBuf,
+    text: String,
+    key: KeyUri,
     algorithm: Option<SignatureAlgorithm>,
 }
 
@@ -65,25 +75,31 @@ impl FromStr for KeyArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.rsplit_once('#') {
-            Some((path, algorithm)) => {
-                let algorithm =
-                    algorithm.parse().map_err(|error: csign_envelope::UnknownAlgorithm| error.to_string())?;
-                Ok(Self { path: path.into(), algorithm: Some(algorithm) })
+        let (name, algorithm) = match text.rsplit_once('#') {
+            Some((name, algorithm)) => {
+                let parsed = algorithm.parse().map_err(|error: csign_envelope::UnknownAlgorithm| error.to_string())?;
+                (name, Some(parsed))
             }
-            None => Ok(Self { path: text.into(), algorithm: None }),
-        }
+            None => (text, None),
+        };
+        Ok(Self { text: text.to_owned(), key: super::key_uri(name)?, algorithm })
     }
 }
 
 impl KeyArg {
-    fn read(&self) -> Result<PublicKey, Failure> {
-        let key = read_public_key(&self.path)?;
+    async fn read(&self, context: &Context) -> Result<PublicKey, Failure> {
+        let key = match &self.key {
+            KeyUri::File(path) => read_public_key(path)?,
+            provider => {
+                let password = |_: &Path| Err(KeysError::NoPassword("a public key needs none".to_owned()));
+                csign_keys::public_key(provider, &context.key_services(provider)?.options(&password)).await?
+            }
+        };
         match self.algorithm {
             None => Ok(key),
-            Some(algorithm) => key
-                .with_algorithm(algorithm)
-                .map_err(|error| Failure::usage(format_args!("{}: {error}", self.path.display()))),
+            Some(algorithm) => {
+                key.with_algorithm(algorithm).map_err(|error| Failure::usage(format_args!("{}: {error}", self.text)))
+            }
         }
     }
 }
@@ -98,9 +114,58 @@ impl FromStr for ThresholdArg {
     }
 }
 
+/// What is verified, and where what is attached to it is read.
+pub(crate) struct Subject {
+    pub(crate) image: Pinned,
+    client: Option<Client>,
+    layout: Option<Layout>,
+    attachments: Pinned,
+}
+
+impl Subject {
+    pub(crate) fn place(&self) -> Result<Place<'_>, Failure> {
+        match (&self.client, &self.layout) {
+            (Some(client), _) => Ok(Place::Registry(client, self.attachments.clone())),
+            (None, Some(layout)) => Ok(Place::Layout(layout, self.attachments.clone())),
+            (None, None) => Err(Failure::usage("there is no image")),
+        }
+    }
+}
+
 impl RosterArgs {
+    /// The image: as given, or that of the layout, in the repository of `image`, of the contract or of --signed-as.
+    pub(crate) fn subject(&self, image: Option<&str>, context: &Context) -> Result<Subject, Failure> {
+        let image = image.map(Pinned::parse).transpose()?;
+        let Some(path) = &self.local_image else {
+            let image = image.ok_or_else(|| Failure::usage("there is no image").hint("give IMAGE@DIGEST"))?;
+            let attachments = context.attachments_of(&image);
+            return Ok(Subject { image, client: Some(context.registry()?), layout: None, attachments });
+        };
+        let layout = Layout::open(path)?;
+        let digest = layout.image_descriptor()?.digest;
+        let image = match image {
+            Some(image) if image.digest == digest => image,
+            Some(image) => {
+                return Err(Failure::rejected(format_args!("the layout holds {digest}, not {}", image.digest)));
+            }
+            None => self.repository(context)?.at(digest),
+        };
+        Ok(Subject { attachments: image.clone(), image, client: None, layout: Some(layout) })
+    }
+
+    fn repository(&self, context: &Context) -> Result<Repository, Failure> {
+        if let Some(path) = &self.contract {
+            return Ok(context.contract(path, self.allow_simulated)?.image.repository);
+        }
+        let named = self.signed_as.first().ok_or_else(|| {
+            Failure::usage("a layout does not say which repository its image is from, and signatures name one")
+                .hint("give IMAGE@DIGEST, --contract, or --signed-as REPOSITORY")
+        })?;
+        Ok(Repository::parse(named)?)
+    }
+
     /// The roster for `image`.
-    pub(crate) fn roster(&self, image: &Pinned, context: &Context) -> Result<Roster, Failure> {
+    pub(crate) async fn roster(&self, image: &Pinned, context: &Context) -> Result<Roster, Failure> {
         if let Some(path) = &self.contract {
             let contract = context.contract(path, self.allow_simulated)?;
             let repository = &contract.image.repository;
@@ -110,8 +175,10 @@ impl RosterArgs {
             }
             return Ok(Roster::of_contract(&contract)?);
         }
-        let key = |arg: &KeyArg| Ok(Signer::with_key(arg.path.display().to_string(), arg.read()?));
-        let mut signers = self.key.iter().map(key).collect::<Result<Vec<_>, Failure>>()?;
+        let mut signers = Vec::new();
+        for key in &self.key {
+            signers.push(Signer::with_key(&key.text, key.read(context).await?));
+        }
         signers.extend(self.identities()?);
         Ok(Roster::new(signers, self.threshold.0)?)
     }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use csign_oci::Pinned;
-use csign_registry::evidence::{self, Place};
+use csign_registry::evidence;
 use csign_trust::{ExitStatus, ImageCheck, ImageReport, Verdict, certificate::CertificateVerifier, report::table};
 
 use super::{annotation, roster::RosterArgs};
@@ -14,12 +13,12 @@ use crate::context::{CommandResult, Context};
 /// Legacy signatures and sigstore bundles count alike, each checked on its own; every signer counts once.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign verify registry.example/team/app@sha256:… --contract collaboration.toml\n  csign verify registry.example/team/app@sha256:… --key a.pub --key b.pub --threshold all\n  csign verify registry.example/team/app@sha256:… --certificate-identity release@example.com --certificate-oidc-issuer https://accounts.example.com"
+    after_help = "Examples:\n  csign verify registry.example/team/app@sha256:… --contract collaboration.toml\n  csign verify registry.example/team/app@sha256:… --key a.pub --key b.pub --threshold all\n  csign verify registry.example/team/app@sha256:… --certificate-identity release@example.com --certificate-oidc-issuer https://accounts.example.com\n  csign verify --local-image saved --contract collaboration.toml"
 )]
 pub(crate) struct Args {
     /// Image with its digest; a tag is refused
-    #[arg(value_name = "IMAGE@DIGEST")]
-    image: String,
+    #[arg(value_name = "IMAGE@DIGEST", required_unless_present = "local_image")]
+    image: Option<String>,
     #[command(flatten)]
     roster: RosterArgs,
     /// Count only signatures that were made over this annotation; give it once for each
@@ -28,8 +27,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
-    let image = Pinned::parse(&args.image)?;
-    let roster = args.roster.roster(&image, context)?;
+    let subject = args.roster.subject(args.image.as_deref(), context)?;
+    let image = subject.image.clone();
+    let roster = args.roster.roster(&image, context).await?;
     let certificates = args.roster.certificates(&image.digest, context)?;
     let annotations: BTreeMap<String, String> = args.annotation.iter().cloned().collect();
     let mut check =
@@ -38,8 +38,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         let certificates: &dyn CertificateVerifier = certificates;
         check = check.with_certificates(certificates);
     }
-    let client = context.registry()?;
-    evidence::gather(&Place::Registry(&client, context.attachments_of(&image)), &mut check).await;
+    evidence::gather(&subject.place()?, &mut check).await;
     print(&check.report(), context)
 }
 

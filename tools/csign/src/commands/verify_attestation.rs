@@ -1,8 +1,7 @@
 //! `csign verify-attestation`: did everyone attest this about the image, and do the policies allow it?
 
 use csign_envelope::PredicateType;
-use csign_oci::Pinned;
-use csign_registry::evidence::{self, Place};
+use csign_registry::evidence;
 use csign_trust::{
     AttestationCheck, AttestationReport, ExitStatus, StatementPolicy, Verdict, certificate::CertificateVerifier,
 };
@@ -23,8 +22,8 @@ use crate::{
 )]
 pub(crate) struct Args {
     /// Image with its digest; a tag is refused
-    #[arg(value_name = "IMAGE@DIGEST")]
-    image: String,
+    #[arg(value_name = "IMAGE@DIGEST", required_unless_present = "local_image")]
+    image: Option<String>,
     /// custom, slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln, openvex, or the
     /// URI of a predicate type
     #[arg(long = "type", value_name = "TYPE", default_value = "custom", value_parser = predicate_type)]
@@ -36,8 +35,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
-    let image = Pinned::parse(&args.image)?;
-    let roster = args.roster.roster(&image, context)?;
+    let subject = args.roster.subject(args.image.as_deref(), context)?;
+    let image = subject.image.clone();
+    let roster = args.roster.roster(&image, context).await?;
     let certificates = args.roster.certificates(&image.digest, context)?;
     let policies = args.policies.read(context)?;
     let policies: Vec<&dyn StatementPolicy> = policies.iter().map(|policy| policy as &dyn StatementPolicy).collect();
@@ -47,8 +47,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         let certificates: &dyn CertificateVerifier = certificates;
         check = check.with_certificates(certificates);
     }
-    let client = context.registry()?;
-    evidence::gather_attestations(&Place::Registry(&client, context.attachments_of(&image)), &mut check).await;
+    evidence::gather_attestations(&subject.place()?, &mut check).await;
     print(&check.report(), context)
 }
 
