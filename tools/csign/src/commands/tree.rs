@@ -148,7 +148,11 @@ impl<'a> Tree<'a> {
             kind,
             digest: digest.to_string(),
             artifact_type: printable(contents.artifact_type.as_ref().unwrap_or(&node.manifest.media_type), 120),
-            size: node.manifest.bytes.len() as u64 + contents.blobs.iter().map(|blob| blob.size).sum::<u64>(),
+            // Sizes are what descriptors say; their sum may be beyond all numbers.
+            size: contents
+                .blobs
+                .iter()
+                .fold(node.manifest.bytes.len() as u64, |sum, blob| sum.saturating_add(blob.size)),
             created: self.created(node),
             predicate_type: contents.predicate_type().map(|uri| printable(uri, 120)),
             layers: contents.layers().iter().map(|layer| self.layer(layer)).collect(),

@@ -223,12 +223,14 @@ fn what_claims_to_be_attached_cannot_make_the_terminal_lie() {
     let world = World::new();
     let image = world.registry.manifest(NAME, &world.digest.to_string()).expect("image");
     world.registry.put_blob(NAME, &b"{}"[..]);
-    let mut manifest = Manifest::new(Descriptor::empty(), Vec::new());
+    let mut endless = Descriptor::of("text/plain", b"");
+    endless.size = u64::MAX;
+    let mut manifest = Manifest::new(Descriptor::empty(), vec![endless.clone(), endless]);
     manifest.subject = Some(Descriptor::of(&image.media_type, &image.bytes));
     manifest.artifact_type = Some("x\u{1b}[2Jy\nVERIFIED".to_owned());
     manifest.annotations.insert("org.opencontainers.image.created".to_owned(), "\r\u{1b}[1A".to_owned());
     let bytes = manifest.to_bytes().expect("json");
     world.registry.put_manifest(NAME, &Digest::of(&bytes).to_string(), IMAGE_MANIFEST, bytes);
     let tree = world.csign(&["tree", &world.image()]).expect(0, &[]);
-    assert!(!tree.stdout.contains(['\u{1b}', '\r']) && tree.stdout.lines().count() == 2, "{tree:?}");
+    assert!(!tree.stdout.contains(['\u{1b}', '\r']) && tree.stdout.lines().count() == 4, "{tree:?}");
 }

@@ -53,6 +53,12 @@ fn arrived(world: &World, image: &str, keys: &[&str]) {
     assert_eq!(done.stdout.matches(&name).count(), keys.len() / 2, "{}", done.stdout);
 }
 
+/// The image's layer.
+fn layer(world: &World) -> Digest {
+    let image = world.registry.manifest(NAME, &world.digest.to_string()).expect("image");
+    serde_json::from_slice::<Manifest>(&image.bytes).expect("manifest").layers[0].digest
+}
+
 fn tags(world: &World, name: &str) -> BTreeMap<String, Digest> {
     let tags = world.registry.tags(name).into_iter();
     tags.map(|tag| (tag.clone(), world.registry.manifest(name, &tag).expect("tagged").digest)).collect()
@@ -211,10 +217,10 @@ fn a_save_that_was_interrupted_goes_on_and_is_no_layout_until_then() {
     assert_eq!(fetched, all - manifests - 2, "two blobs were there already");
     assert!(!world.path("saved/blobs/.partial-x").exists());
     // One that is damaged is fetched again.
-    let blob = fs::read_dir(world.path("saved/blobs/sha256")).expect("blobs").next().expect("one").expect("one");
-    fs::write(blob.path(), "damage").expect("write");
+    let blob = world.path(&format!("saved/blobs/sha256/{}", layer(&world).hex()));
+    fs::write(&blob, "damage").expect("write");
     world.csign(&["save", &world.image(), "--dir", "saved"]).expect(0, &[]);
-    assert_ne!(fs::read(blob.path()).expect("blob"), b"damage");
+    assert_ne!(fs::read(&blob).expect("blob"), b"damage");
 }
 
 #[test]
@@ -222,13 +228,7 @@ fn a_tampered_layout_is_refused_before_any_of_it_is_sent() {
     let (world, target) = (World::new(), World::new());
     furnished(&world);
     world.csign(&["save", &world.image(), "--dir", "saved"]).expect(0, &[]);
-    let layer = serde_json::from_slice::<Manifest>(
-        &world.registry.manifest(NAME, &world.digest.to_string()).expect("image").bytes,
-    )
-    .expect("manifest")
-    .layers[0]
-        .digest;
-    let path = world.path(&format!("saved/blobs/sha256/{}", layer.hex()));
+    let path = world.path(&format!("saved/blobs/sha256/{}", layer(&world).hex()));
     let good = fs::read(&path).expect("layer");
     let mut bad = good.clone();
     bad[0] ^= 1;
