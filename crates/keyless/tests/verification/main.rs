@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 mod bundles;
+mod damage;
 mod legacy;
 mod peers;
 mod world;

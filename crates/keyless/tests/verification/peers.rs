@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::world::{ARTIFACT, NOW, SIGNED, trusted_root, verifier_at};
 
-fn read(name: &str) -> Vec<u8> {
+pub(crate) fn read(name: &str) -> Vec<u8> {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/keyless");
     fs::read(fixtures.join(format!("{name}.json"))).expect("a fixture")
 }
