@@ -1,5 +1,7 @@
 //! Every type of key, with keys and signatures that OpenSSL made (`fixtures/make.sh`).
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{fs, path::Path};
 
 use csign_envelope::{KeyError, PublicKey, SignatureAlgorithm};

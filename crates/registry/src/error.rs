@@ -244,7 +244,7 @@ pub enum Error {
     #[error("after {rounds} rounds the tag that lists them for {image} still lacks {entries} {}", missing.join(", "))]
     Incomplete {
         /// The image.
-        image: Pinned,
+        image: Box<Pinned>,
         /// What the tag lists.
         entries: &'static str,
         /// Key ids, or what is known of the signer; digests of referrers.

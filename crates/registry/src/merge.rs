@@ -162,7 +162,7 @@ impl<'a, S: SharedTag> Merge<'a, S> {
 
     fn incomplete(&self, missing: Vec<String>) -> Error {
         Error::Incomplete {
-            image: self.image.clone(),
+            image: Box::new(self.image.clone()),
             entries: self.shared.entries_are(),
             missing,
             rounds: self.rounds,
