@@ -36,6 +36,7 @@ mod error;
 mod identity;
 pub mod legacy;
 mod provider;
+mod trust;
 mod trusted_root;
 mod verifier;
 

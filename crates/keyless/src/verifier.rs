@@ -39,15 +39,35 @@ pub enum Artifact<'a> {
     Digest(&'a Digest),
     /// The signed bytes, or those of a subject of the signed statement.
     Bytes(&'a [u8]),
+    /// Whatever the signed statement is about: the caller looks for its own digest among the subjects.
+    AnySubject,
 }
 
 impl<'a> Artifact<'a> {
-    fn of_library(self) -> types::Artifact<'a> {
-        match self {
-            Self::Digest(digest) => types::Artifact::from(Sha256Hash::new(*digest.as_bytes())),
-            Self::Bytes(bytes) => types::Artifact::from(bytes),
+    /// The library wants to be told of a subject; the first one will do where the caller looks at them itself.
+    fn of_library(self, content: &Content) -> Result<types::Artifact<'a>, KeylessError> {
+        match (self, content) {
+            (Self::Digest(digest), _) => Ok(of_digest(digest)),
+            (Self::Bytes(bytes), _) => Ok(types::Artifact::from(bytes)),
+            (Self::AnySubject, Content::Statement(payload)) => Ok(of_digest(&first_subject(payload)?)),
+            (Self::AnySubject, Content::Artifact) => {
+                Err(KeylessError::Unsupported("it signs bytes, where a statement is wanted".to_owned()))
+            }
         }
     }
+}
+
+fn of_digest(digest: &Digest) -> types::Artifact<'static> {
+    types::Artifact::from(Sha256Hash::new(*digest.as_bytes()))
+}
+
+fn first_subject(statement: &[u8]) -> Result<Digest, KeylessError> {
+    let json_error = |source| KeylessError::Json { what: "the signed statement", source };
+    let statement = json::value_from_slice(statement).map_err(json_error)?;
+    let subjects = statement.get("subject").and_then(Value::as_array).into_iter().flatten();
+    let mut digests = subjects.filter_map(|subject| subject.pointer("/digest/sha256")?.as_str());
+    let first = digests.find_map(|hex| Digest::parse(&format!("sha256:{hex}")).ok());
+    first.ok_or_else(|| KeylessError::Artifact("the statement has no subject with a sha256".to_owned()))
 }
 
 /// What a certificate's key signed.
@@ -145,7 +165,7 @@ impl Verifier {
         self.log_entries(&bundle)?;
         let content = content(&bundle)?;
         let policy = PublicKeyVerificationPolicy::new(DerPublicKey::new(key.der().to_vec()));
-        let result = self.library.verify(artifact.of_library(), &bundle, &policy)?;
+        let result = self.library.verify(artifact.of_library(&content)?, &bundle, &policy)?;
         if !result.tlog_verified() {
             return Err(KeylessError::NoLogEntry("the library left the log out"));
         }
@@ -163,7 +183,7 @@ impl Verifier {
         let log = self.log_entries(&bundle)?;
         let content = content(&bundle)?;
         let policy = VerificationPolicy::any_identity();
-        let result = self.library.verify(artifact.of_library(), &bundle, &policy)?;
+        let result = self.library.verify(artifact.of_library(&content)?, &bundle, &policy)?;
         if !(result.certificate_verified() && result.sct_verified() && result.tlog_verified()) {
             return Err(KeylessError::Certificate("the library left a check out".to_owned()));
         }

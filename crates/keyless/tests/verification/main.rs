@@ -5,4 +5,5 @@ mod bundles;
 mod damage;
 mod legacy;
 mod peers;
+mod roster;
 mod world;

@@ -21,7 +21,7 @@ pub(crate) fn read(name: &str) -> Vec<u8> {
     fs::read(fixtures.join(format!("{name}.json"))).expect("a fixture")
 }
 
-fn verifier() -> Verifier {
+pub(crate) fn verifier() -> Verifier {
     Verifier::new(&TrustedRoot::parse(&read("trusted_root")).expect("a root"), NOW).expect("a verifier")
 }
 
@@ -55,17 +55,17 @@ fn bundles_of_sigstore_js_verify() {
 }
 
 #[derive(Deserialize)]
-struct Written {
-    image: Digest,
+pub(crate) struct Written {
+    pub(crate) image: Digest,
     #[serde(default)]
-    annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     #[serde(default)]
-    payload: String,
+    pub(crate) payload: String,
     #[serde(default)]
-    bundle: Value,
+    pub(crate) bundle: Value,
 }
 
-fn written(name: &str) -> Written {
+pub(crate) fn written(name: &str) -> Written {
     serde_json::from_slice(&read(name)).expect("a fixture")
 }
 
