@@ -15,7 +15,7 @@ const BUILDS_C: &[&str] = &["autotools", "bindgen", "cc", "cmake", "nasm-rs", "p
 /// Cryptography in C, directly or through the system.
 const C_CRYPTOGRAPHY: &[&str] = &["aws-lc-rs", "boring", "native-tls", "openssl", "ring", "security-framework"];
 /// What has no place in a program that only verifies, decrypts and counts.
-const OTHER_PROGRAMS: &[&str] = &["clap", "clap_builder", "csign", "csign-keys", "simulator"];
+const OTHER_PROGRAMS: &[&str] = &["clap", "clap_builder", "csign", "csign-keyless", "csign-keys", "simulator"];
 /// `-sys` crates that only declare system calls.
 const DECLARATIONS_ONLY: &[&str] = &["linux-raw-sys"];
 fn cargo(args: &[&str]) -> String {

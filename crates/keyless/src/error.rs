@@ -89,7 +89,7 @@ pub enum KeylessError {
     #[error("the certificate names no signer: {0}")]
     NoIdentity(&'static str),
     /// Signed by somebody else.
-    #[error("signed by {got}; wanted is {want}")]
+    #[error("signed by {got:?}; wanted is {want}")]
     Identity {
         /// The policy.
         want: String,
@@ -97,7 +97,7 @@ pub enum KeylessError {
         got: String,
     },
     /// Vouched for by somebody else.
-    #[error("the signer's identity was vouched for by {got}; wanted is {want}")]
+    #[error("the signer's identity was vouched for by {got:?}; wanted is {want}")]
     Issuer {
         /// The policy.
         want: String,

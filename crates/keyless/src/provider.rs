@@ -101,3 +101,62 @@ where
     let verifier = verifier(RsaPublicKey::from_pkcs1_der(key).ok()?);
     verifier.verify_prehash(digest, &pss::Signature::try_from(signature).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sigstore_verify::{
+        crypto::VerificationKey,
+        types::{DerPublicKey, SignatureBytes},
+    };
+    use std::{fs, path::PathBuf};
+
+    fn file(name: &str) -> Vec<u8> {
+        let keys = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../envelope/tests/fixtures/keys");
+        fs::read(keys.join(name)).expect("a fixture")
+    }
+
+    /// Through the library, as it calls us.
+    fn verifies(key: &str, scheme: SigningScheme, message: &[u8], signature: &[u8]) -> bool {
+        install();
+        let key = DerPublicKey::from_pem(&String::from_utf8(file(key)).expect("PEM")).expect("a key");
+        let key = VerificationKey::from_spki_with_scheme(&key, scheme).expect("a key of this scheme");
+        key.verify(message, &SignatureBytes::from_bytes(signature)).is_ok()
+    }
+
+    #[test]
+    fn what_openssl_signed_verifies_under_its_own_scheme_alone() {
+        use SigningScheme::{
+            EcdsaP256Sha256, EcdsaP256Sha384, EcdsaP384Sha256, EcdsaP384Sha384, Ed25519, RsaPkcs1Sha256,
+            RsaPkcs1Sha384, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha384, RsaPssSha512,
+        };
+        let rsa = [RsaPkcs1Sha256, RsaPkcs1Sha384, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha384, RsaPssSha512];
+        let p256 = [EcdsaP256Sha256, EcdsaP256Sha384];
+        let p384 = [EcdsaP384Sha256, EcdsaP384Sha384];
+        let cases: &[(&str, &str, SigningScheme, &[SigningScheme])] = &[
+            ("p256.pem", "p256.sha256.sig", EcdsaP256Sha256, &p256),
+            ("p384.pem", "p384.sha256.sig", EcdsaP384Sha256, &p384),
+            ("p384.pem", "p384.sha384.sig", EcdsaP384Sha384, &p384),
+            ("ed25519.pem", "ed25519.sig", Ed25519, &[Ed25519]),
+            ("rsa2048.pem", "rsa2048.pkcs1v15.sha256.sig", RsaPkcs1Sha256, &rsa),
+            ("rsa2048.pem", "rsa2048.pkcs1v15.sha512.sig", RsaPkcs1Sha512, &rsa),
+            ("rsa4096.pem", "rsa4096.pss.sha256.sig", RsaPssSha256, &rsa),
+            ("rsa4096.pem", "rsa4096.pss.sha512.sig", RsaPssSha512, &rsa),
+        ];
+        for (key, name, own, schemes) in cases {
+            let mut signature = file(name);
+            for scheme in *schemes {
+                assert_eq!(
+                    verifies(key, *scheme, b"message", &signature),
+                    scheme == own,
+                    "{name} as {}",
+                    scheme.name()
+                );
+            }
+            assert!(!verifies(key, *own, b"massage", &signature), "{name} over another message");
+            *signature.last_mut().expect("bytes") ^= 1;
+            assert!(!verifies(key, *own, b"message", &signature), "{name} with a flipped bit");
+            assert!(!verifies(key, *own, b"message", b""), "nothing for {name}");
+        }
+    }
+}

@@ -83,9 +83,9 @@ pub enum Content {
 /// A log entry whose proof or promise was verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogEntry {
-    /// Which log, as 64 hexadecimal digits.
+    /// The trusted log that the entry names, as 64 hexadecimal digits.
     pub log_id: String,
-    /// Where in the log.
+    /// Where in the log, as the entry says: for a person to look it up, not to rely on.
     pub index: u64,
     /// Kind and version, such as `hashedrekord 0.0.1`.
     pub kind: String,
@@ -146,8 +146,9 @@ impl Verifier {
     }
 
     /// Verifies a sigstore bundle that a plain key signed and that names its key by a hint: what a log entry or a time
-    /// stamp says is checked as in [`Verifier::verify_bundle`], and at least one log entry is required. `key` is a
-    /// SubjectPublicKeyInfo in DER; the hint is not looked at.
+    /// stamp says is checked as in [`Verifier::verify_bundle`], and at least one log entry is required. The hint is not
+    /// looked at. The key's type decides the algorithm: P-256 with SHA-256, P-384 with SHA-384, PKCS#1 v1.5 with
+    /// SHA-256 for RSA; the digest of a message can name another hash.
     ///
     /// # Errors
     /// As [`Verifier::verify_bundle`]; a bundle with a certificate.

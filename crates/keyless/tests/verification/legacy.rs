@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use crate::world::{
     ARTIFACT, NOW, Party, Request, SAN, SIGNED, Signed, base64, entry_v1, entry_v2, hex, pem, sha256, sign_message,
-    sign_statement, signed_entry_timestamp, statement, time_stamp, trusted_root, verifier,
+    sign_statement, signed_entry_timestamp, statement, time_stamp, trusted_root, verifier, verifier_at,
 };
 use csign_envelope::{dsse::IN_TOTO, simple_signing};
 use csign_keyless::{
@@ -224,6 +224,20 @@ fn the_time_stamp_of_an_attestation_is_over_its_signature_or_the_envelope() {
     assert!(matches!(stamped(b"another", SIGNED), Err(KeylessError::TimeStamp(_))));
     assert!(matches!(stamped(envelope.as_bytes(), SIGNED + 3600), Err(KeylessError::Certificate(_))));
     assert!(matches!(stamped(envelope.as_bytes(), NOW + 1), Err(KeylessError::Certificate(_))));
+}
+
+#[test]
+fn a_time_stamp_from_the_future_is_refused() {
+    let signed = attested();
+    let envelope = signed.content.1.to_string();
+    let mut all = annotations(&signed);
+    all.insert(TIME_STAMP.to_owned(), stamp_annotation(&time_stamp(&signed.signature, SIGNED + 60)).to_string());
+    let verify_at = |now| {
+        let artifact = Artifact::Bytes(ARTIFACT);
+        verifier_at(&trusted_root(), now).verify_legacy_attestation(envelope.as_bytes(), artifact, &all)
+    };
+    assert!(matches!(verify_at(SIGNED + 59), Err(KeylessError::Future { .. })));
+    assert!(verify_at(SIGNED + 60).is_ok());
 }
 
 #[test]

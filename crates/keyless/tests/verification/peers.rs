@@ -14,7 +14,7 @@ use csign_oci::Digest;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::world::{ARTIFACT, NOW, SIGNED, trusted_root, verifier_at};
+use crate::world::{self, ARTIFACT, NOW, SIGNED};
 
 pub(crate) fn read(name: &str) -> Vec<u8> {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/keyless");
@@ -27,7 +27,7 @@ pub(crate) fn verifier() -> Verifier {
 
 /// The services' root does; the root of other services must not.
 fn under_both_roots(verify: impl Fn(&Verifier) -> Result<Certified, KeylessError>) -> Certified {
-    let stranger = verify(&verifier_at(&trusted_root(), NOW));
+    let stranger = verify(world::verifier());
     assert!(stranger.is_err(), "verified under another root");
     let certified = verify(&verifier()).expect("verifies");
     let policy = IdentityPolicy {

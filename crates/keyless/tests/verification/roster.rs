@@ -37,8 +37,8 @@ fn signature(image: &Pinned, request: &Request) -> Value {
 }
 
 fn judge(roster: &Roster, bundles: &[Value]) -> ImageReport {
-    let (image, verifier) = (image(), verifier());
-    let mut check = ImageCheck::new(&image, roster).with_certificates(&verifier);
+    let image = image();
+    let mut check = ImageCheck::new(&image, roster).with_certificates(verifier());
     bundles.iter().for_each(|bundle| check.bundle(bundle.to_string().as_bytes()));
     check.report()
 }

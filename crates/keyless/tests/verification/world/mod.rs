@@ -4,6 +4,8 @@
 mod der;
 mod services;
 
+use std::sync::LazyLock;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use csign_keyless::{Artifact, Certified, KeylessError, TrustedRoot, Verifier};
 use p256::{
@@ -114,8 +116,10 @@ pub(crate) fn trusted_root() -> Value {
     services::trusted_root()
 }
 
-pub(crate) fn verifier() -> Verifier {
-    verifier_at(&trusted_root(), NOW)
+/// Under that root, at [`NOW`].
+pub(crate) fn verifier() -> &'static Verifier {
+    static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| verifier_at(&trusted_root(), NOW));
+    &VERIFIER
 }
 
 pub(crate) fn verifier_at(root: &Value, now: i64) -> Verifier {
