@@ -11,7 +11,6 @@ mod context;
 mod credentials;
 mod failure;
 mod git;
-mod identities;
 mod key_environment;
 mod policies;
 mod progress;

@@ -7,16 +7,15 @@ use std::{
 
 use csign_contract::Threshold;
 use csign_envelope::{PublicKey, SignatureAlgorithm};
-use csign_keyless::{PUBLIC_GOOD_AS_OF, Pattern, TrustedRoot};
+use csign_keyless::{IdentityPolicy, PUBLIC_GOOD_AS_OF, Pattern, TrustedRoot, Verifier};
 use csign_keys::{KeyUri, KeysError};
-use csign_oci::{Digest, Layout, Pinned, Repository};
+use csign_oci::{Layout, Pinned, Repository};
 use csign_registry::{Client, evidence::Place};
-use csign_trust::{Roster, Signer};
+use csign_trust::{Credential, Roster, Signer};
 
 use crate::{
     context::{Context, read, read_public_key},
     failure::Failure,
-    identities::{self, Certificates},
 };
 
 /// Who must have signed.
@@ -197,9 +196,9 @@ impl RosterArgs {
         };
         let issuers = issuers.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
         match issuers.as_slice() {
-            [one] => Ok(names.into_iter().map(|name| identities::signer(name, one.clone())).collect()),
+            [one] => Ok(names.into_iter().map(|name| by_certificate(name, one.clone())).collect()),
             all if all.len() == names.len() => {
-                Ok(names.into_iter().zip(all).map(|(name, issuer)| identities::signer(name, issuer.clone())).collect())
+                Ok(names.into_iter().zip(all).map(|(name, issuer)| by_certificate(name, issuer.clone())).collect())
             }
             all => Err(Failure::usage(format_args!("{} identities and {} issuers", names.len(), all.len()))
                 .hint("give --certificate-oidc-issuer once for all identities, or once for each in their order")),
@@ -207,7 +206,7 @@ impl RosterArgs {
     }
 
     /// What checks certificates, where identities were asked for.
-    pub(crate) fn certificates(&self, image: &Digest, context: &Context) -> Result<Option<Certificates>, Failure> {
+    pub(crate) fn certificates(&self, context: &Context) -> Result<Option<Verifier>, Failure> {
         if self.certificate_identity.is_empty() && self.certificate_identity_regexp.is_empty() {
             return Ok(None);
         }
@@ -221,6 +220,11 @@ impl RosterArgs {
                 TrustedRoot::public_good().map_err(Failure::usage)
             }
         }?;
-        Certificates::new(&root, context.now(), *image).map(Some)
+        Verifier::new(&root, context.now()).map(Some).map_err(Failure::usage)
     }
+}
+
+fn by_certificate(identity: Pattern, issuer: Pattern) -> Signer {
+    let name = identity.to_string();
+    Signer { name, credential: Credential::Identity(IdentityPolicy { identity, issuer }.into()) }
 }

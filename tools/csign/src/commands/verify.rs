@@ -30,7 +30,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let subject = args.roster.subject(args.image.as_deref(), context)?;
     let image = subject.image.clone();
     let roster = args.roster.roster(&image, context).await?;
-    let certificates = args.roster.certificates(&image.digest, context)?;
+    let certificates = args.roster.certificates(context)?;
     let annotations: BTreeMap<String, String> = args.annotation.iter().cloned().collect();
     let mut check =
         ImageCheck::new(&image, &roster).with_annotations(annotations).signed_as(args.roster.signed_as.iter().cloned());

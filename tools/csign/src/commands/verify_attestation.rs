@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let subject = args.roster.subject(args.image.as_deref(), context)?;
     let image = subject.image.clone();
     let roster = args.roster.roster(&image, context).await?;
-    let certificates = args.roster.certificates(&image.digest, context)?;
+    let certificates = args.roster.certificates(context)?;
     let policies = args.policies.read(context)?;
     let policies: Vec<&dyn StatementPolicy> = policies.iter().map(|policy| policy as &dyn StatementPolicy).collect();
     let mut check =
