@@ -62,10 +62,8 @@ impl Scene {
         let csign = csign.unwrap_or_else(|| peer::csign().to_path_buf());
         let csign = csign.canonicalize().expect("the path of csign");
         let cosign = peer::find("cosign");
-        let (registry, registry_name) = match peer::find("crane").and_then(|_| Registry::with_referrers()) {
-            Some(registry) => (registry, "crane registry serve"),
-            None => (Registry::simulated(), "the simulator's"),
-        };
+        let registry = Registry::with_referrers().expect("it is in this process");
+        let registry_name = "the simulator's registry, which lists referrers";
         let proxy = Proxy::start(registry.address);
         let mut scene =
             Self { proxy, subjects: Vec::new(), registry: registry_name, csign, cosign, bench, _registry: registry };

@@ -11,7 +11,7 @@ const BUNDLES: [&str; 3] = ["-y", "--use-signing-config=false", "--tlog-upload=f
 type Make = fn(Option<Registry>) -> Option<Scene>;
 
 fn registries() -> Vec<Option<Registry>> {
-    vec![Some(Registry::simulated()), Registry::without_referrers()]
+    vec![Registry::with_referrers(), Registry::without_referrers()]
 }
 
 fn predicate(scene: &Scene) {
@@ -116,7 +116,7 @@ fn csign_loads_what_cosign_saved() {
 #[test]
 fn oras_and_csign_read_each_others_referrers_and_layouts() {
     let Some(oras) = peer("oras") else { return };
-    let Some(scene) = Scene::new(Some(Registry::simulated())) else { return };
+    let Some(scene) = Scene::new(Registry::with_referrers()) else { return };
     std::fs::write(scene.bench.path("sbom.json"), "{}").expect("writing a file");
     let attach = ["attach", "--plain-http", "--artifact-type", "application/spdx+json", &scene.image, "sbom.json"];
     scene.bench.run(&oras, attach).success();

@@ -30,7 +30,7 @@ fn a_registry_with_a_password_refuses_strangers() {
 #[test]
 fn the_simulators_registry_serves_crane_skopeo_and_cosign() {
     let (Some(crane), Some(skopeo)) = (peer("crane"), peer("skopeo")) else { return };
-    let Some(scene) = Scene::new(Some(Registry::simulated())) else { return };
+    let Some(scene) = Scene::new(Registry::with_referrers()) else { return };
     scene.bench.run(crane, ["validate", "--remote", &scene.image]).success();
     let source = format!("docker://{}", scene.image);
     let copy = ["--insecure-policy", "copy", "--src-tls-verify=false", &source, "oci:copied:v1"];

@@ -71,13 +71,13 @@ fn both_find_each_others(registry: Option<Registry>) {
 }
 
 #[test]
-fn bundles_are_found_on_a_registry_that_lists_referrers() {
-    both_find_each_others(Registry::with_referrers());
+fn bundles_are_found_on_cranes_registry() {
+    both_find_each_others(Registry::crane());
 }
 
 #[test]
-fn bundles_are_found_on_the_simulators_registry() {
-    both_find_each_others(Some(Registry::simulated()));
+fn bundles_are_found_on_a_registry_that_lists_referrers() {
+    both_find_each_others(Registry::with_referrers());
 }
 
 #[test]

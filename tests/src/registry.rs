@@ -27,23 +27,24 @@ enum Running {
 }
 
 impl Registry {
-    /// OCI 1.1 with the referrers API, in memory: `crane registry serve`.
+    /// OCI 1.1 with the referrers API: the simulator's registry, which runs in this process. None of the peers' registries
+    /// has that API.
+    ///
+    /// # Panics
+    /// When it does not start.
     pub fn with_referrers() -> Option<Self> {
+        let runtime = Runtime::new().expect("starting the simulator's threads");
+        let simulator = runtime.block_on(Simulator::start(Config::default())).expect("starting the simulator");
+        Some(Self::on(simulator.address().port(), Running::Simulated(Box::new(simulator), runtime)))
+    }
+
+    /// OCI 1.1 without the referrers API, in memory: `crane registry serve`.
+    pub fn crane() -> Option<Self> {
         let mut command = Command::new(peer("crane")?);
         command.args(["registry", "serve", "--address", "127.0.0.1:0"]);
         let (server, port) =
             Server::start(&mut command, |line| line.split_once("serving on port ")?.1.trim().parse().ok());
         Some(Self::on(port, Running::Program(server)))
-    }
-
-    /// The simulator's, with the referrers API; it runs in this process.
-    ///
-    /// # Panics
-    /// When it does not start.
-    pub fn simulated() -> Self {
-        let runtime = Runtime::new().expect("starting the simulator's threads");
-        let simulator = runtime.block_on(Simulator::start(Config::default())).expect("starting the simulator");
-        Self::on(simulator.address().port(), Running::Simulated(Box::new(simulator), runtime))
     }
 
     fn on(port: u16, running: Running) -> Self {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::table::{
     kinds::{Format, Kind},
     library::Library,
-    writers::{Written, csign_can},
+    writers::Written,
 };
 
 /// Read, or why not, in the reader's words.
@@ -30,7 +30,7 @@ pub(crate) struct Reader {
 
 pub(crate) const READERS: [Reader; 8] = [
     Reader { name: "cosign", reads: |_, _| true, read: cosign, verifies: true },
-    Reader { name: "csign", reads: csign_can, read: csign, verifies: true },
+    Reader { name: "csign", reads: |_, _| true, read: csign, verifies: true },
     Reader { name: "sigstore-js", reads: |format, _| format == Format::Bundle, read: sigstore_js, verifies: true },
     Reader { name: "securesystemslib", reads: is_dsse, read: securesystemslib, verifies: true },
     Reader { name: "in-toto-attestation", reads: is_dsse, read: in_toto, verifies: false },

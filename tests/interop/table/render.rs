@@ -12,7 +12,7 @@ Written by a test that runs all of these programs (`tests/interop/table`), and c
 `UPDATE_INTEROP=1 cargo test -p csign-tests --test interop table` writes it anew. `.ci/peers` installs the programs.
 
 Each line is one signature or attestation by a P-256 key, without a transparency log, on an image of its own. \"Both\"
-registries: one with the referrers API (`crane registry serve`), one without (`docker-registry`, where bundles are
+registries: one with the referrers API (the simulator's), one without (`docker-registry`, where bundles are
 found by the fallback tag).
 
 - **yes**: read; a verifier has also refused it under a key that did not sign.

@@ -74,13 +74,8 @@ pub(crate) struct Writer {
 
 pub(crate) const WRITERS: [Writer; 2] = [
     Writer { name: "cosign", writes: |_, _| true, write: cosign },
-    Writer { name: "csign", writes: csign_can, write: csign },
+    Writer { name: "csign", writes: |_, _| true, write: csign },
 ];
-
-/// What csign can write and read; one place for both.
-pub(crate) fn csign_can(format: Format, kind: Kind) -> bool {
-    format == Format::Legacy && kind.attestation().is_none()
-}
 
 impl Writer {
     /// Pushes an image of its own and signs or attests it.
@@ -119,10 +114,7 @@ fn csign(written: &Written<'_>) {
     let Written { scene, image, format, kind, .. } = written;
     let key = format!("{SIGNER}.key");
     let format = format.to_string();
-    let mut command = vec![image.as_str(), "--key", &key];
-    if csign_can(Format::Bundle, Kind::Signature) {
-        command.extend(["--format", &format]);
-    }
+    let mut command = vec![image.as_str(), "--key", &key, "--format", &format];
     let Kind::Attestation { name, predicate } = *kind else {
         command.insert(0, "sign");
         scene.csign(command).success();
