@@ -197,6 +197,9 @@ impl Place<'_> {
                 FetchedManifest { media_type: referrer.media_type.clone(), digest: referrer.digest, bytes }
             }
         };
+        if !is_image_manifest(&fetched) {
+            return Ok(None);
+        }
         let layers = layers(&fetched).map_err(|why| format!("the referrer {} is {why}", referrer.digest))?;
         // What cosign's readers take: exactly one layer, of a bundle's type.
         match layers.as_slice() {
@@ -242,8 +245,12 @@ impl Place<'_> {
     }
 }
 
+fn is_image_manifest(fetched: &FetchedManifest) -> bool {
+    [IMAGE_MANIFEST, DOCKER_MANIFEST].contains(&fetched.media_type.as_str())
+}
+
 fn layers(fetched: &FetchedManifest) -> Result<Vec<Descriptor>, String> {
-    if ![IMAGE_MANIFEST, DOCKER_MANIFEST].contains(&fetched.media_type.as_str()) {
+    if !is_image_manifest(fetched) {
         return Err(format!("{:?}, not an image manifest", printable(&fetched.media_type, 80)));
     }
     let manifest: Manifest = json::from_slice(&fetched.bytes).map_err(|error| format!("malformed: {error}"))?;
