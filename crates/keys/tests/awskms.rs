@@ -108,7 +108,7 @@ async fn a_public_key_that_is_not_the_one_asked_for_is_refused() {
                 reply(200, data.to_string())
             })
             .await;
-            let error = refused(&fake).await;
+            let error = settings(&fake).open(&format!("awskms:///{ARN}")).await.map(|_| ()).expect_err(attack);
             assert_eq!(matches!(error, KeysError::Integrity { .. }), is_integrity, "{attack}: {error:?}");
             assert_eq!(matches!(error, KeysError::KmsAlgorithm { .. }), !is_integrity, "{attack}: {error:?}");
         }

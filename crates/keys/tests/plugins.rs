@@ -83,7 +83,10 @@ async fn a_missing_program_is_named_and_only_absolute_directories_are_searched()
         "{error:?}"
     );
     assert!(error.to_string().contains("sigstore-kms-other-hsm"));
-    settings.plugins.path = ".".into();
+    let up = "../".repeat(std::env::current_dir().expect("directory").components().count() - 1);
+    let relative = format!("{up}{}", directory.path().display().to_string().trim_start_matches('/'));
+    assert!(std::path::Path::new(&relative).join("sigstore-kms-my-hsm").is_file(), "{relative}");
+    settings.plugins.path = relative.into();
     assert!(matches!(settings.open(URI).await.map(|_| ()), Err(KeysError::NoPlugin { .. })));
     settings.plugins.path = directory.path().into();
     let program = directory.path().join("sigstore-kms-my-hsm");

@@ -104,7 +104,7 @@ async fn a_public_key_that_is_not_the_one_asked_for_is_refused() {
             reply(200, description.to_string())
         })
         .await;
-        let error = refused(URI, &fake).await;
+        let error = settings(&fake).open(URI).await.map(|_| ()).expect_err(attack);
         assert!(matches!(error, KeysError::Integrity { .. }), "{attack}: {error:?}");
     }
 }
