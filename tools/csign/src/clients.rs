@@ -65,7 +65,11 @@ impl Context {
     pub(crate) async fn signer(&self, args: &KeyArgs) -> Result<Signer, Failure> {
         let password = |_: &Path| self.password(args.password_file.as_deref());
         let services = self.key_services(&args.key)?;
-        Ok(Signer::open(&args.key, &services.options(&password)).await?)
+        let signer = Signer::open(&args.key, &services.options(&password)).await?;
+        match args.key_algorithm {
+            Some(algorithm) => Ok(signer.with_algorithm(algorithm)?),
+            None => Ok(signer),
+        }
     }
 
     /// What is needed to reach the provider of this key. The settings of the others are not looked at: a mistake there

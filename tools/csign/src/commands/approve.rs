@@ -7,6 +7,7 @@ use csign_envelope::{
     dsse::{IN_TOTO, pae},
     statement::Reproduced,
 };
+use csign_keys::Signer;
 use csign_oci::{Layout, Pinned};
 use csign_trust::{
     ExitStatus,
@@ -52,8 +53,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     if let Some(layout) = &args.rebuilt {
         compare(layout, &image)?;
     }
-    let signer = context.signer(&args.key).await?;
-    let party = party_of(&contract, signer.public_key())?;
+    let (signer, party) = signer_of(&contract, context.signer(&args.key).await?)?;
     let what = Reproduced {
         contract: contract.digest(),
         recipe: request.source.recipe.clone(),
@@ -92,12 +92,12 @@ fn compare(layout: &std::path::Path, image: &Pinned) -> Result<(), Failure> {
         .hint("do not approve; compare source revision, contract and toolchain with the builder's"))
 }
 
-/// The party that this key belongs to.
-pub(crate) fn party_of(contract: &Contract, key: &csign_envelope::PublicKey) -> Result<String, Failure> {
-    contract.parties.iter().find(|party| party.public_key.id() == key.id()).map(|party| party.name.clone()).ok_or_else(
-        || {
-            Failure::rejected(format_args!("the key {} is no party's in the contract", key.id()))
-                .hint("csign contract check lists the parties and their key ids")
-        },
-    )
+/// The signer under the algorithm that the contract states for its key, and whose key it is.
+pub(crate) fn signer_of(contract: &Contract, signer: Signer) -> Result<(Signer, String), Failure> {
+    let id = signer.public_key().id();
+    let party = contract.parties.iter().find(|party| party.public_key.id() == id).ok_or_else(|| {
+        Failure::rejected(format_args!("the key {id} is no party's in the contract"))
+            .hint("csign contract check lists the parties and their key ids")
+    })?;
+    Ok((signer.with_algorithm(party.public_key.algorithm())?, party.name.clone()))
 }

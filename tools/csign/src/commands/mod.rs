@@ -56,6 +56,9 @@ pub(crate) struct KeyArgs {
     /// openbao://KEY/versions/N, awskms:///ID-OR-ARN, or SCHEME://… with a program sigstore-kms-SCHEME on PATH
     #[arg(long, value_name = "KEY", value_parser = key_uri)]
     pub(crate) key: csign_keys::KeyUri,
+    /// Algorithm to sign with, where the key's type has several: for instance RSASSA_PSS_SHA256
+    #[arg(long, value_name = "ALGORITHM")]
+    pub(crate) key_algorithm: Option<csign_envelope::SignatureAlgorithm>,
     /// File that holds the key file's password (else COSIGN_PASSWORD, else a prompt)
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,

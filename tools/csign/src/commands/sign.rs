@@ -14,7 +14,7 @@ use csign_oci::Pinned;
 use csign_trust::ExitStatus;
 use serde_json::json;
 
-use super::{KeyArgs, annotation, approve::party_of, attach::attach};
+use super::{KeyArgs, annotation, approve::signer_of, attach::attach};
 use crate::{
     bundles::{self, Format},
     context::{CommandResult, Context, write},
@@ -72,7 +72,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     }
     let client = args.upload.then(|| context.registry()).transpose()?;
     let signer = context.signer(&args.key).await?;
-    let party = contract.as_ref().map(|contract| party_of(contract, signer.public_key())).transpose()?;
+    let (signer, party) = match &contract {
+        Some(contract) => signer_of(contract, signer).map(|(signer, party)| (signer, Some(party)))?,
+        None => (signer, None),
+    };
     let format = match &client {
         Some(client) => {
             Format::choose(args.format, contract.is_some(), client, &context.attachments_of(&image)).await?
