@@ -70,8 +70,9 @@ fn keys_that_do_not_fit_are_told_apart() {
     let world = World::new();
     world.key("a");
     let image = world.image();
-    world.write("ed25519.pub", "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n");
-    world.csign(&["verify", &image, "--key", "ed25519.pub"]).expect(2, &["Ed25519"]);
+    let p521 = include_str!("../../../../crates/envelope/tests/fixtures/keys/p521.pem");
+    world.write("p521.pub", p521);
+    world.csign(&["verify", &image, "--key", "p521.pub"]).expect(2, &["P-521"]);
     world.csign(&["verify", &image, "--key", "a.key"]).expect(2, &["private key"]);
     world.csign(&["verify", &image, "--key", "a.pub", "--key", "a.pub"]).expect(2, &["same key"]);
     world.csign(&["verify", &image, "--key", "a.pub", "--threshold", "2"]).expect(2, &["threshold"]);
