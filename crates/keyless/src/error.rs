@@ -33,6 +33,14 @@ pub enum KeylessError {
     /// A trusted root that is not one, or has too little in it.
     #[error("the trusted root cannot be used: {0}")]
     TrustedRoot(String),
+    /// A PEM file of a service that has something else in it.
+    #[error("the PEM file of {service} cannot be used: {why}")]
+    Pem {
+        /// Whose keys or certificates it should have.
+        service: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A version of the bundle format that csign does not know.
     #[error("the bundle's media type is {0:?}; known are the versions 0.1, 0.2 and 0.3")]
     MediaType(String),
@@ -121,6 +129,11 @@ impl KeylessError {
             Self::TrustedRoot(_) => Some(
                 "--trusted-root takes a sigstore trusted_root.json: \"cosign trusted-root create\" writes one for your \
                  own services, the TUF repository of the public ones has theirs",
+            ),
+            Self::Pem { .. } => Some(
+                "SIGSTORE_ROOT_FILE has the certificates of Fulcio's authorities, SIGSTORE_REKOR_PUBLIC_KEY and \
+                 SIGSTORE_CT_LOG_PUBLIC_KEY_FILE one key each, SIGSTORE_TSA_CERTIFICATE_FILE a chain with the root last; \
+                 --trusted-root takes what these cannot say, such as several logs",
             ),
             Self::PublicKey(_) => Some("a signature with a plain key is verified with --key"),
             Self::NoLogEntry(_) => {

@@ -35,6 +35,7 @@
 mod error;
 mod identity;
 pub mod legacy;
+mod pem_roots;
 mod provider;
 mod trust;
 mod trusted_root;
@@ -42,5 +43,6 @@ mod verifier;
 
 pub use error::KeylessError;
 pub use identity::{Identity, IdentityPolicy, Pattern, SanKind};
+pub use pem_roots::PemRoots;
 pub use trusted_root::{MAX_TRUSTED_ROOT, PUBLIC_GOOD_AS_OF, TrustedRoot};
 pub use verifier::{Artifact, Certified, Content, LogEntry, MAX_BUNDLE, MAX_PROOFS, Verifier};

@@ -5,5 +5,6 @@ mod bundles;
 mod damage;
 mod legacy;
 mod peers;
+mod pem_roots;
 mod roster;
 mod world;
