@@ -13,7 +13,7 @@ use csign_envelope::{
     simple_signing::{self, Payload},
     statement::{SIGN_PREDICATE, Statement},
 };
-use csign_keyless::{Artifact, Certified, TrustedRoot, Verifier};
+use csign_keyless::{Artifact, Certified, PemRoots, TrustedRoot, Verifier};
 use csign_keys::{awskms, cosign_pem::SealedKey, plugin, transit};
 use csign_oci::{
     Access, Descriptor, Digest, ImageConfig, Index, LayerBuilder, LayerLimits, Manifest, Reference, json, read_layer,
@@ -70,6 +70,7 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "referrer", accepts: fuzzing::referrer, seed: || seeds::REFERRER.into() },
     Parser { name: "referrers", accepts: fuzzing::referrers, seed: || seeds::REFERRERS.into() },
     Parser { name: "trusted_root", accepts: trusted_root, seed: || seeds::TRUSTED_ROOT.into() },
+    Parser { name: "pem_roots", accepts: pem_roots, seed: || seeds::PEM_ROOTS.into() },
     Parser { name: "keyless_bundle", accepts: keyless_bundle, seed: || seeds::KEYLESS_BUNDLE.into() },
     Parser { name: "keyless_layer", accepts: keyless_layer, seed: || seeds::KEYLESS_LAYER.into() },
     Parser { name: "checkpoint", accepts: checkpoint, seed: || checkpoint_seed() },
@@ -239,6 +240,15 @@ fn challenge(bytes: &[u8]) -> bool {
 
 fn trusted_root(bytes: &[u8]) -> bool {
     TrustedRoot::parse(bytes).is_ok()
+}
+
+fn pem_roots(bytes: &[u8]) -> bool {
+    let (pem, key) = (text(bytes), seeds::PUBLIC_KEY);
+    let parse = |rekor, tsa| TrustedRoot::from_pem(&PemRoots { fulcio: pem, rekor, ct_log: key, tsa }).is_ok();
+    assert!(!parse(pem, None), "certificates and a key in one");
+    let accepted = parse(key, None);
+    assert!(accepted || !parse(key, Some(pem)), "certified by a time stamp authority");
+    accepted
 }
 
 static KEYLESS: LazyLock<Verifier> = LazyLock::new(|| {

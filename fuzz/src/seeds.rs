@@ -146,6 +146,20 @@ pub(crate) const DOCKER_CONFIG: &str = r#"{"auths":{"r.example:5000":{"auth":"bW
 
 pub(crate) const TRUSTED_ROOT: &str = include_str!("../../tests/fixtures/keyless/trusted_root.json");
 
+/// Fulcio's certificate in that root.
+pub(crate) const PEM_ROOTS: &str = "-----BEGIN CERTIFICATE-----
+MIIBqDCCAU6gAwIBAgIBATAKBggqhkjOPQQDAzArMREwDwYDVQQDEwhzaWdzdG9y
+ZTEWMBQGA1UEChMNc2lnc3RvcmUubW9jazAeFw0yNjAxMDIwMzA0MDVaFw0yNzAx
+MDIwMzA0MDVaMCsxETAPBgNVBAMTCHNpZ3N0b3JlMRYwFAYDVQQKEw1zaWdzdG9y
+ZS5tb2NrMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYYhOt3s/fai7eac8zXJx
+/w28FsNlTiXe1EOLiVhW08P36A1OqW3+2Md8juUrE8tgTlV2Xeiukng9Yz4G0XvH
+OqNjMGEwDwYDVR0TAQH/BAUwAwEB/zAOBgNVHQ8BAf8EBAMCAQYwHQYDVR0OBBYE
+FARYIHEWor0a3NzX801/EL+75HEDMB8GA1UdIwQYMBaAFARYIHEWor0a3NzX801/
+EL+75HEDMAoGCCqGSM49BAMDA0gAMEUCIQC8PgqrSEBtiJ9uW4N7/Jh503vaC6Ex
+v5hPqqs8EDjZTwIgFgQ08WWFzccZprZeFMt3tHINEl0LXQRKD6+pqQueB3U=
+-----END CERTIFICATE-----
+";
+
 pub(crate) const KEYLESS_BUNDLE: &str = include_str!("../../tests/fixtures/keyless/sigstore-js-message-stamped.json");
 
 pub(crate) const KEYLESS_LAYER: &str = include_str!("../../tests/fixtures/keyless/cosign-sig.json");

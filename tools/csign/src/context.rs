@@ -13,7 +13,7 @@ use csign_oci::{Pinned, Repository};
 use csign_trust::ExitStatus;
 use serde::Serialize;
 
-use crate::{failure::Failure, key_environment::KeyEnvironment};
+use crate::{failure::Failure, key_environment::KeyEnvironment, sigstore_environment::SigstoreEnvironment};
 
 /// What a command returns.
 pub(crate) type CommandResult = Result<ExitStatus, Failure>;
@@ -50,6 +50,8 @@ pub(crate) struct Environment {
     pub(crate) ca_file: Option<PathBuf>,
     /// `VAULT_*`, `BAO_*`, `AWS_*` and what else key providers need.
     pub(crate) keys: KeyEnvironment,
+    /// `SIGSTORE_*`: services that certificates are verified under.
+    pub(crate) sigstore: SigstoreEnvironment,
 }
 
 /// What commands share.
@@ -82,6 +84,7 @@ impl Environment {
             source_date_epoch: text("SOURCE_DATE_EPOCH")?.map(|value| source_date_epoch(&value)).transpose()?,
             ca_file: std::env::var_os("CSIGN_CA_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
             keys: KeyEnvironment::from_process()?,
+            sigstore: SigstoreEnvironment::from_process(),
         })
     }
 }

@@ -79,6 +79,16 @@ impl From<csign_keys::KeysError> for Failure {
     }
 }
 
+/// What a person gave is refused: a policy, or what is to be trusted. A check reports signatures itself.
+impl From<csign_keyless::KeylessError> for Failure {
+    fn from(error: csign_keyless::KeylessError) -> Self {
+        match error.hint() {
+            Some(hint) => Self::usage(&error).hint(hint),
+            None => Self::usage(&error),
+        }
+    }
+}
+
 impl From<csign_contract::ContractError> for Failure {
     fn from(error: csign_contract::ContractError) -> Self {
         Self::usage(error).hint("csign init writes a commented contract to compare with")

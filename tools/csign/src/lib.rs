@@ -17,5 +17,6 @@ mod progress;
 mod provenance;
 pub mod recipe;
 mod signature;
+mod sigstore_environment;
 
 pub use cli::{command, run};

@@ -45,7 +45,8 @@ pub(crate) struct RosterArgs {
     /// The same as a regular expression, which must match the whole issuer
     #[arg(long, value_name = "REGEXP", group = "issuer")]
     certificate_oidc_issuer_regexp: Option<String>,
-    /// Certificate authorities and logs that are trusted (sigstore's trusted_root.json)
+    /// Certificate authorities and logs that are trusted (sigstore's trusted_root.json), instead of those in cosign's
+    /// SIGSTORE_* variables, instead of the public ones
     #[arg(long, value_name = "FILE")]
     trusted_root: Option<PathBuf>,
     /// How many of the keys and identities must have signed
@@ -210,17 +211,26 @@ impl RosterArgs {
         if self.certificate_identity.is_empty() && self.certificate_identity_regexp.is_empty() {
             return Ok(None);
         }
-        let root = match &self.trusted_root {
-            Some(path) => TrustedRoot::parse(&read(path)?)
-                .map_err(|error| Failure::usage(format_args!("{}: {error}", path.display()))),
-            None => {
-                context.note(format_args!(
-                    "note: trusting sigstore's public services as of {PUBLIC_GOOD_AS_OF}; --trusted-root FILE takes a newer root"
-                ));
-                TrustedRoot::public_good().map_err(Failure::usage)
+        Ok(Some(Verifier::new(&self.trusted_root(context)?, context.now())?))
+    }
+
+    /// --trusted-root, else what cosign's variables name, else the public services.
+    fn trusted_root(&self, context: &Context) -> Result<TrustedRoot, Failure> {
+        let sigstore = &context.environment.sigstore;
+        if let Some(path) = &self.trusted_root {
+            let set = sigstore.set();
+            if !set.is_empty() {
+                context.note(format_args!("note: --trusted-root is used; {} not looked at", set.join(", ")));
             }
-        }?;
-        Verifier::new(&root, context.now()).map(Some).map_err(Failure::usage)
+            return TrustedRoot::parse(&read(path)?).map_err(|error| Failure::from(error).in_file(path));
+        }
+        if let Some(root) = sigstore.trusted_root()? {
+            return Ok(root);
+        }
+        context.note(format_args!(
+            "note: trusting sigstore's public services as of {PUBLIC_GOOD_AS_OF}; --trusted-root FILE takes a newer root"
+        ));
+        Ok(TrustedRoot::public_good()?)
     }
 }
 

@@ -8,5 +8,6 @@ mod contract;
 mod copy;
 mod exchange;
 mod faults;
+mod keyless;
 mod policy;
 mod world;
