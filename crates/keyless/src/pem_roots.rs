@@ -151,9 +151,9 @@ fn time_stamp_authority(chain: &[Listed]) -> Result<Value, KeylessError> {
     if chain.len() < 2 {
         return Err(refused(TSA, "not a chain of at least two certificates, the authority's first and the root last"));
     }
-    for ((certificate, _), (issuer, _)) in chain.iter().zip(chain.iter().skip(1)) {
+    for ((certificate, _), (issuer, _)) in chain.iter().zip(chain.iter().skip(1).chain(chain.last())) {
         if certificate.tbs_certificate.issuer != issuer.tbs_certificate.subject {
-            return Err(refused(TSA, "each certificate must be followed by its issuer's"));
+            return Err(refused(TSA, "each certificate must be followed by its issuer's, and the root must be last"));
         }
         check_authority(TSA, issuer)?;
     }
@@ -177,6 +177,16 @@ fn valid_for(chain: &[Listed]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use x509_cert::{
+        der::{asn1::OctetString, oid::AssociatedOid as _},
+        time::Time,
+    };
+
+    /// The first of June.
+    fn date(year: u16) -> Time {
+        let date = DateTime::new(year, 6, 1, 0, 0, 0).expect("a date");
+        Time::UtcTime(x509_cert::der::asn1::UtcTime::from_date_time(date).expect("before 2050"))
+    }
 
     fn fixture() -> Value {
         serde_json::from_str(include_str!("../../../tests/fixtures/keyless/trusted_root.json")).expect("JSON")
@@ -198,10 +208,48 @@ mod tests {
         assert_eq!(valid_for(&chain("certificateAuthorities")), window);
         let mut stamps = chain("timestampAuthorities");
         assert_eq!(valid_for(&stamps), window);
-        stamps[1].0.tbs_certificate.validity.not_after = x509_cert::time::Time::INFINITY;
+        let validity = &mut stamps[0].0.tbs_certificate.validity;
+        (validity.not_before, validity.not_after) = (date(2025), date(2030));
         assert_eq!(valid_for(&stamps), window);
-        stamps[0].0.tbs_certificate.validity.not_after = x509_cert::time::Time::INFINITY;
-        assert_eq!(valid_for(&stamps)["end"], Value::Null);
+        let validity = &mut stamps[0].0.tbs_certificate.validity;
+        (validity.not_before, validity.not_after) = (date(2026), Time::INFINITY);
+        stamps[1].0.tbs_certificate.validity.not_after = Time::INFINITY;
+        assert_eq!(valid_for(&stamps), json!({"start": "2026-06-01T00:00:00Z", "end": null}));
+    }
+
+    #[test]
+    fn an_authority_may_certify_by_its_constraints_and_by_its_usage() {
+        let root = &chain("certificateAuthorities")[0].0;
+        assert!(check_authority(FULCIO, root).is_ok());
+        for (id, other, allowed) in [
+            (BasicConstraints::OID, None, false),
+            (BasicConstraints::OID, Some(vec![0x30, 0]), false),
+            (KeyUsage::OID, Some(vec![3, 2, 7, 0x80]), false),
+            (KeyUsage::OID, None, true),
+        ] {
+            let mut edited = root.clone();
+            let list = edited.tbs_certificate.extensions.as_mut().expect("extensions");
+            match other {
+                None => list.retain(|extension| extension.extn_id != id),
+                Some(value) => {
+                    let extension = list.iter_mut().find(|extension| extension.extn_id == id).expect("the extension");
+                    extension.extn_value = OctetString::new(value).expect("short");
+                }
+            }
+            assert_eq!(check_authority(FULCIO, &edited).is_ok(), allowed, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_time_stamps_needs_issuers_that_may_certify_and_a_root() {
+        let good = chain("timestampAuthorities");
+        assert!(time_stamp_authority(&good).is_ok());
+        let mut no_authority = good.clone();
+        no_authority[1].0.tbs_certificate.extensions = None;
+        assert!(time_stamp_authority(&no_authority).is_err());
+        let mut no_root = good;
+        no_root[1].0.tbs_certificate.issuer = "CN=another".parse().expect("a name");
+        assert!(time_stamp_authority(&no_root).is_err());
     }
 
     #[test]

@@ -145,6 +145,7 @@ fn private_keys_garbage_and_files_of_another_kind_are_refused() {
     for text in ["", "x", private, garbage, &cut, &with_private, &with_key, &good.rekor] {
         let said = edited(|files| text.clone_into(&mut files.fulcio)).refused();
         assert!(said.contains("Fulcio"), "{said}");
+        assert_eq!(said.contains("a private key is in it"), text.contains("PRIVATE"), "{said}");
         let said = edited(|files| files.tsa = Some(text.to_owned())).refused();
         assert!(said.contains("time stamp authority"), "{said}");
     }
