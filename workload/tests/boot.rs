@@ -4,9 +4,10 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Router, http::StatusCode, routing::post};
+use csign_envelope::statement::{REPRODUCED_PREDICATE, SIGN_PREDICATE, STATEMENT_V1, Statement};
 use csign_oci::Digest;
 use csign_trust::ExitStatus;
 use serde_json::{Value, json};
@@ -93,6 +94,76 @@ async fn a_registry_that_does_not_answer_means_could_not_check() {
     let (status, log) = site.boot_refused().await;
     assert_eq!(status, ExitStatus::CouldNotCheck);
     assert!(log.people().contains("UNCHECKED"), "{}", log.people());
+}
+
+/// The token has the builder's signature, `.sig` the first collaborator's, and the second one's is a bundle.
+async fn with_bundle(statement: &Statement) -> Site {
+    let mut site = Site::new().await;
+    site.sign_in_token(&PARTIES[..1]);
+    site.sign_in_registry(&PARTIES[1..2], &support::image());
+    site.refer(PARTIES[2], statement);
+    site.listen(Arc::new(|_, _| {}));
+    site
+}
+
+#[tokio::test]
+async fn token_tag_and_bundles_together_are_enough() {
+    let site = with_bundle(&Statement::signature(&support::image(), &BTreeMap::new())).await;
+    let (status, _) = site.start().await.stop().await;
+    assert_eq!(status, ExitStatus::Success);
+}
+
+#[tokio::test]
+async fn a_bundle_that_is_no_signature_of_this_image_in_this_repository_is_refused() {
+    let (image, other) = (support::image(), Digest::of("another image"));
+    let attestation = |name: &str, digest: &Digest, predicate: &str| {
+        Statement::attestation(STATEMENT_V1, Some(name), digest, predicate, json!({}))
+    };
+    for (statement, words) in [
+        (attestation(support::REPOSITORY, &image, "https://slsa.dev/provenance/v1"), "MISSING"),
+        (attestation(support::REPOSITORY, &image, REPRODUCED_PREDICATE), "MISSING"),
+        (Statement::signature(&other, &BTreeMap::new()), "WRONG DIGEST"),
+        (attestation("registry.simulator.localhost/other/app", &image, SIGN_PREDICATE), "WRONG REPOSITORY"),
+    ] {
+        let (status, log) = with_bundle(&statement).await.boot_refused().await;
+        assert_eq!(status, ExitStatus::Rejected, "{statement:?}");
+        let table = log.people();
+        assert!(table.lines().any(|row| row.contains("REFUSED") && row.contains(PARTIES[2])), "{table}");
+        assert!(table.contains(words), "{words} {table}");
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_of_a_stranger_does_not_stand_for_a_party() {
+    let mut site = Site::new().await;
+    site.sign_in_token(&PARTIES[..2]);
+    site.refer("stranger", &Statement::signature(&support::image(), &BTreeMap::new()));
+    site.listen(Arc::new(|_, _| {}));
+    assert_eq!(site.boot_refused().await.0, ExitStatus::Rejected);
+}
+
+#[tokio::test]
+async fn referrers_that_cannot_be_listed_while_a_party_is_missing_means_could_not_check() {
+    let statement = Statement::signature(&support::image(), &BTreeMap::new());
+    for path in ["/referrers/", "/blobs/", "/manifests/sha256:"] {
+        for effect in [Effect::Status(403, None), Effect::Truncate, Effect::Body("{}".into())] {
+            let site = with_bundle(&statement).await;
+            site.simulator.registry().inject(Fault::on(path, effect).times(100));
+            let (status, log) = site.boot_refused().await;
+            assert_eq!(status, ExitStatus::CouldNotCheck, "{path} {}", log.people());
+            assert!(log.people().contains("UNCHECKED"), "{}", log.people());
+        }
+    }
+}
+
+#[tokio::test]
+async fn referrers_that_cannot_be_listed_do_not_matter_where_nobody_is_missing() {
+    let mut site = Site::new().await;
+    site.sign_in_token(&PARTIES[..1]);
+    site.sign_in_registry(&PARTIES[1..], &support::image());
+    site.listen(Arc::new(|_, _| {}));
+    site.simulator.registry().inject(Fault::on("/referrers/", Effect::Status(500, None)).times(100));
+    assert_eq!(site.start().await.stop().await.0, ExitStatus::Success);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ pub mod image;
 pub mod json;
 pub mod layer;
 pub mod layout;
+mod layout_check;
 mod layout_writer;
 pub mod manifest;
 pub mod reference;

@@ -96,6 +96,12 @@ pub async fn gather_attestation_bundles(from: &Place<'_>, check: &mut Attestatio
     judge_bundles(from, from.bundles(None).await, check).await;
 }
 
+/// Is this very bundle among the referrers that can be read? It spares attaching it twice and says nothing else.
+pub async fn has_bundle(from: &Place<'_>, bundle: &[u8]) -> bool {
+    let candidates = from.bundles(None).await.unwrap_or_default();
+    from.read_bundles(&candidates).any(async |read| read.is_ok_and(|bytes| bytes.as_deref() == Some(bundle))).await
+}
+
 async fn judge_bundles(
     from: &Place<'_>,
     candidates: Result<Vec<Descriptor>, String>,

@@ -129,7 +129,7 @@ pub(crate) async fn attach_attestation(
     push(client, image, &to_bytes(bundle)?, kind.uri(), context).await
 }
 
-/// Attaches a bundle that was made elsewhere, with whatever key or certificate.
+/// Attaches a bundle that was made elsewhere, with whatever key or certificate, unless it is there.
 pub(crate) async fn attach_foreign(
     client: &Client,
     image: &Pinned,
@@ -137,6 +137,10 @@ pub(crate) async fn attach_foreign(
     predicate: &str,
     context: &Context,
 ) -> Result<(), Failure> {
+    if evidence::has_bundle(&Place::Registry(client, context.attachments_of(image)), bundle).await {
+        context.note("this very bundle is attached already");
+        return Ok(());
+    }
     push(client, image, bundle, predicate, context).await
 }
 

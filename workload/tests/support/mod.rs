@@ -16,8 +16,15 @@ use std::{
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use csign_contract::Contract;
-use csign_envelope::{PublicKey, sig_image::SigImage, sig_image::signature_layer, simple_signing};
-use csign_oci::{Digest, Repository, Tag};
+use csign_envelope::{
+    PublicKey,
+    bundle::{self, Bundle},
+    dsse::{Envelope, IN_TOTO, pae},
+    sig_image::{SigImage, signature_layer},
+    simple_signing,
+    statement::Statement,
+};
+use csign_oci::{Descriptor, Digest, Manifest, Repository, Tag, manifest::IMAGE_MANIFEST};
 use csign_trust::ExitStatus;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use serde_json::{Value, json};
@@ -258,6 +265,21 @@ impl Site {
         self.simulator.registry().put_blob("team/workload", encoded.config);
         let tag = Tag::for_digest(&image(), ".sig");
         self.simulator.registry().put_manifest("team/workload", tag.as_str(), &encoded.media_type, encoded.manifest);
+    }
+
+    /// A bundle among the referrers of the site's image in which a party signs `statement`.
+    pub fn refer(&self, party: &str, statement: &Statement) {
+        let payload = statement.to_bytes().unwrap();
+        let signature: Signature = signing_key(party).sign(&pae(IN_TOTO, &payload));
+        let envelope = Envelope::new(IN_TOTO, &payload, signature.to_der().as_bytes());
+        let bundle = serde_json::to_vec(&Bundle::new(envelope, &public_key(party))).unwrap();
+        let mut manifest = Manifest::new(Descriptor::empty(), vec![Descriptor::of(bundle::MEDIA_TYPE, &bundle)]);
+        self.simulator.registry().put_blob("team/workload", bundle);
+        manifest.subject = Some(Descriptor { digest: image(), ..Descriptor::of(IMAGE_MANIFEST, b"") });
+        manifest.artifact_type = Some(bundle::MEDIA_TYPE.to_owned());
+        let bytes = manifest.to_bytes().unwrap();
+        let digest = Digest::of(&bytes).to_string();
+        self.simulator.registry().put_manifest("team/workload", &digest, IMAGE_MANIFEST, bytes);
     }
 
     /// Serves the launcher's socket. The boot's token gets the twist; so do the collaborators' custom tokens.

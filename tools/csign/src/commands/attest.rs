@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         Some(client) => Format::choose(args.format, args.auto, client, &context.attachments_of(&image)).await?,
         None => args.format.unwrap_or(Format::Legacy),
     };
-    if format == Format::Both && args.output_attestation.is_some() {
+    if format == Format::Both && (args.no_upload || args.output_attestation.is_some()) {
         return Err(Failure::usage("one file holds one attestation").hint("give --format legacy or --format bundle"));
     }
     let signer = context.signer(&args.key).await?;

@@ -6,7 +6,7 @@ use csign_envelope::simple_signing;
 use csign_oci::Pinned;
 use csign_trust::ExitStatus;
 
-use super::annotation;
+use super::{annotation, annotations};
 use crate::context::{CommandResult, Context, read_public_key, write_stdout};
 
 /// Print the payload to sign for an image, byte for byte, for signing with another program
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, _: &Context) -> CommandResult {
     let image = Pinned::parse(&args.image)?;
-    let mut annotations = args.annotation.iter().cloned().collect();
+    let mut annotations = annotations(&args.annotation)?;
     if let Some(path) = &args.key {
         annotations = simple_signing::annotations(&read_public_key(path)?, &annotations);
     }

@@ -34,9 +34,11 @@ pub(crate) mod triangulate;
 pub(crate) mod verify;
 pub(crate) mod verify_attestation;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use csign_envelope::{PredicateType, simple_signing};
+
+use crate::failure::Failure;
 
 /// The contract, for commands that need one.
 #[derive(clap::Args)]
@@ -79,6 +81,17 @@ fn annotation(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("an annotation is NAME=VALUE".to_owned()),
     }
+}
+
+/// Annotations by name. One name with two values is refused: whichever counts, the other would be lost.
+fn annotations(pairs: &[(String, String)]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut all = BTreeMap::new();
+    for (name, value) in pairs {
+        if all.insert(name.clone(), value.clone()).is_some_and(|other| other != *value) {
+            return Err(Failure::usage(format_args!("the annotation {name} is given with two values")));
+        }
+    }
+    Ok(all)
 }
 
 /// Parses the type of an attestation.

@@ -9,7 +9,7 @@ use csign_contract::Threshold;
 use csign_envelope::{PublicKey, SignatureAlgorithm};
 use csign_keyless::{IdentityPolicy, PUBLIC_GOOD_AS_OF, Pattern, TrustedRoot, Verifier};
 use csign_keys::{KeyUri, KeysError};
-use csign_oci::{Layout, Pinned, Repository};
+use csign_oci::{Layout, OciError, Pinned, Repository};
 use csign_registry::{Client, evidence::Place};
 use csign_trust::{Credential, Roster, Signer};
 
@@ -21,6 +21,8 @@ use crate::{
 /// Who must have signed.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("roster").required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("identity").multiple(true))]
+#[command(group = clap::ArgGroup::new("issuer").multiple(true))]
 pub(crate) struct RosterArgs {
     /// The contract, whose parties must have signed
     #[arg(long, value_name = "FILE", group = "roster", conflicts_with_all = ["key", "certificate_identity", "certificate_identity_regexp"])]
@@ -34,20 +36,20 @@ pub(crate) struct RosterArgs {
     #[arg(long, value_name = "KEY[#ALGORITHM]", group = "roster")]
     key: Vec<KeyArg>,
     /// An identity (mail address or URI) whose certificate must have signed; give it once for each
-    #[arg(long, value_name = "NAME", group = "roster", requires = "issuer")]
+    #[arg(long, value_name = "NAME", groups = ["roster", "identity"], requires = "issuer")]
     certificate_identity: Vec<String>,
     /// The same as a regular expression, which must match the whole name (cosign matches a part of it)
-    #[arg(long, value_name = "REGEXP", group = "roster", requires = "issuer")]
+    #[arg(long, value_name = "REGEXP", groups = ["roster", "identity"], requires = "issuer")]
     certificate_identity_regexp: Vec<String>,
     /// The OpenID Connect issuer that must have confirmed the identities: one for all, or one for each in their order
-    #[arg(long, value_name = "URL", group = "issuer")]
+    #[arg(long, value_name = "URL", group = "issuer", requires = "identity")]
     certificate_oidc_issuer: Vec<String>,
     /// The same as a regular expression, which must match the whole issuer
-    #[arg(long, value_name = "REGEXP", group = "issuer")]
+    #[arg(long, value_name = "REGEXP", group = "issuer", requires = "identity")]
     certificate_oidc_issuer_regexp: Option<String>,
     /// Certificate authorities and logs that are trusted (sigstore's trusted_root.json), instead of those in cosign's
     /// SIGSTORE_* variables, instead of the public ones
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "identity")]
     trusted_root: Option<PathBuf>,
     /// How many of the keys and identities must have signed
     #[arg(long, value_name = "all|N", default_value = "all", conflicts_with = "contract")]
@@ -142,7 +144,7 @@ impl RosterArgs {
             return Ok(Subject { image, client: Some(context.registry()?), layout: None, attachments });
         };
         let layout = Layout::open(path)?;
-        let digest = layout.image_descriptor()?.digest;
+        let digest = layout.check_image().map_err(damaged)?.digest;
         let image = match image {
             Some(image) if image.digest == digest => image,
             Some(image) => {
@@ -231,6 +233,16 @@ impl RosterArgs {
             "note: trusting sigstore's public services as of {PUBLIC_GOOD_AS_OF}; --trusted-root FILE takes a newer root"
         ));
         Ok(TrustedRoot::public_good()?)
+    }
+}
+
+/// Content that is not what its digest says is no image that anyone signed.
+fn damaged(error: OciError) -> Failure {
+    match error {
+        OciError::Mismatch { .. } | OciError::Size { .. } => {
+            Failure::rejected(format_args!("the layout is damaged: {error}"))
+        }
+        other => other.into(),
     }
 }
 

@@ -14,10 +14,10 @@ use csign_oci::Pinned;
 use csign_trust::ExitStatus;
 use serde_json::json;
 
-use super::{KeyArgs, annotation, approve::signer_of, attach::attach};
+use super::{KeyArgs, annotation, annotations, approve::signer_of, attach::attach};
 use crate::{
     bundles::{self, Format},
-    context::{CommandResult, Context, write},
+    context::{CommandResult, Context, Output, write},
     failure::Failure,
     signature::Signature,
 };
@@ -61,6 +61,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let image = Pinned::parse(&args.image)?;
+    let annotations = annotations(&args.annotation)?;
     let contract = args.contract.as_deref().map(|path| context.contract(path, args.allow_simulated)).transpose()?;
     if let Some(contract) = &contract
         && contract.image.repository != image.repository
@@ -80,10 +81,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         Some(client) => {
             Format::choose(args.format, contract.is_some(), client, &context.attachments_of(&image)).await?
         }
-        None => args.format.unwrap_or(if args.output_bundle.is_some() { Format::Both } else { Format::Legacy }),
+        None => args.format.unwrap_or_else(|| args.format_of_outputs()),
     };
-    refuse_outputs_without_format(args, format)?;
-    let annotations: BTreeMap<String, String> = args.annotation.iter().cloned().collect();
+    refuse_outputs_without_format(args, format, context)?;
     let legacy = match format.has_legacy() {
         true => Some(legacy(&image, &signer, &annotations).await?),
         false => None,
@@ -127,14 +127,34 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-/// A file that would stay empty is a mistake of the caller.
-fn refuse_outputs_without_format(args: &Args, format: Format) -> Result<(), Failure> {
-    let legacy = args.output_signature.is_some() || args.output_payload.is_some();
-    if legacy && !format.has_legacy() {
+impl Args {
+    /// Are there files for the legacy signature?
+    const fn has_legacy_outputs(&self) -> bool {
+        self.output_signature.is_some() || self.output_payload.is_some()
+    }
+
+    /// Without upload: what there are files for.
+    const fn format_of_outputs(&self) -> Format {
+        match (self.has_legacy_outputs(), self.output_bundle.is_some()) {
+            (true, true) => Format::Both,
+            (false, true) => Format::Bundle,
+            (_, false) => Format::Legacy,
+        }
+    }
+}
+
+/// A file that would stay empty is a mistake of the caller, and so is a signature that goes nowhere.
+fn refuse_outputs_without_format(args: &Args, format: Format, context: &Context) -> Result<(), Failure> {
+    if args.has_legacy_outputs() && !format.has_legacy() {
         return Err(Failure::usage("--output-signature and --output-payload need --format legacy or both"));
     }
     if args.output_bundle.is_some() && !format.has_bundle() {
         return Err(Failure::usage("--output-bundle needs --format bundle or both"));
+    }
+    let is_printed = context.output == Output::Json;
+    if !args.upload && !is_printed && format == Format::Both && args.format_of_outputs() != Format::Both {
+        return Err(Failure::usage("without upload both formats need files, or one of them would be lost")
+            .hint("give --output-signature and --output-bundle, or --output json"));
     }
     Ok(())
 }

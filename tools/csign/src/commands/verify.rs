@@ -1,11 +1,9 @@
 //! `csign verify`: did everyone sign this very image?
 
-use std::collections::BTreeMap;
-
 use csign_registry::evidence;
 use csign_trust::{ExitStatus, ImageCheck, ImageReport, Verdict, certificate::CertificateVerifier, report::table};
 
-use super::{annotation, roster::RosterArgs};
+use super::{annotation, annotations, roster::RosterArgs};
 use crate::context::{CommandResult, Context};
 
 /// Verify that every party signed this image, in whatever format
@@ -27,11 +25,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
+    let annotations = annotations(&args.annotation)?;
     let subject = args.roster.subject(args.image.as_deref(), context)?;
     let image = subject.image.clone();
     let roster = args.roster.roster(&image, context).await?;
     let certificates = args.roster.certificates(context)?;
-    let annotations: BTreeMap<String, String> = args.annotation.iter().cloned().collect();
     let mut check =
         ImageCheck::new(&image, &roster).with_annotations(annotations).signed_as(args.roster.signed_as.iter().cloned());
     if let Some(certificates) = &certificates {

@@ -4,10 +4,19 @@
 
 mod attach;
 mod attachments;
+mod attestations_cli;
+mod collect_bundles;
 mod contract;
 mod copy;
+mod elsewhere;
 mod exchange;
 mod faults;
+mod formats;
 mod keyless;
+mod layouts_cli;
+mod offline;
+mod policies_cli;
 mod policy;
+mod rosters;
+mod verify_bundles;
 mod world;

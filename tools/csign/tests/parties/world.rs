@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     path::PathBuf,
     process::{Command, Output, Stdio},
 };
 
-use csign_oci::{Access, ContainerConfig, Descriptor, Digest, LayerBuilder, Layout, assemble};
+use csign_oci::{Access, ContainerConfig, Descriptor, Digest, Index, LayerBuilder, Layout, Manifest, assemble};
 use simulator::registry::{Registry, RegistryOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -62,6 +64,11 @@ impl World {
         Self::with(RegistryOptions::default())
     }
 
+    /// One with each kind of registry: with the referrers API, and without.
+    pub(crate) fn both() -> [Self; 2] {
+        [true, false].map(|referrers| Self::with(RegistryOptions { referrers, ..RegistryOptions::default() }))
+    }
+
     pub(crate) fn with(options: RegistryOptions) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
@@ -112,6 +119,45 @@ impl World {
 
     pub(crate) fn csign(&self, arguments: &[&str]) -> Done {
         self.command(arguments).output().expect("csign runs").into()
+    }
+
+    /// With this environment variable too.
+    pub(crate) fn csign_with(&self, name: &str, value: &str, arguments: &[&str]) -> Done {
+        self.command(arguments).env(name, value).output().expect("csign runs").into()
+    }
+
+    /// The layers under a tag beside the image, for instance `.sig`; none without that tag.
+    pub(crate) fn layers(&self, name: &str, suffix: &str) -> Vec<Descriptor> {
+        let tag = format!("sha256-{}{suffix}", self.digest.hex());
+        let stored = self.registry.manifest(name, &tag);
+        stored.map_or_else(Vec::new, |one| serde_json::from_slice::<Manifest>(&one.bytes).expect("manifest").layers)
+    }
+
+    /// What a registry lists as referrers of the image, or the fallback index where it lists none.
+    pub(crate) fn referrers(&self, name: &str) -> Vec<Descriptor> {
+        let request = format!("GET /v2/{name}/referrers/{} HTTP/1.0\r\n\r\n", self.digest);
+        let mut stream = TcpStream::connect(&self.address).expect("registry");
+        stream.write_all(request.as_bytes()).expect("request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+        let index = |bytes: &[u8]| serde_json::from_slice::<Index>(bytes).expect("index").manifests;
+        if head.contains(" 200 ") {
+            return index(body.as_bytes());
+        }
+        let stored = self.registry.manifest(name, &format!("sha256-{}", self.digest.hex()));
+        stored.map_or_else(Vec::new, |one| index(&one.bytes))
+    }
+
+    /// How many sigstore bundles refer to the image.
+    pub(crate) fn bundles(&self, name: &str) -> usize {
+        let is_bundle = |one: &&Descriptor| one.artifact_type().is_some_and(|kind| kind.contains("sigstore.bundle"));
+        self.referrers(name).iter().filter(is_bundle).count()
+    }
+
+    /// Method and path of every request since the log was emptied.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.registry.requests().iter().map(|one| format!("{} {}", one.method, one.path)).collect()
     }
 
     /// Makes a key pair NAME.key and NAME.pub.
