@@ -170,7 +170,10 @@ impl<'r> AttestationCheck<'r> {
                 && let Some(all) = self.refused.get_mut(signer)
             {
                 let reasons = if reasons.is_empty() { vec!["not allowed".to_owned()] } else { reasons };
-                let lines = reasons.iter().map(|reason| format!("{}: {}", policy.name(), printable(reason, 500)));
+                let lines = reasons.iter().map(|reason| match reason.starts_with(policy.name()) {
+                    true => printable(reason, 500),
+                    false => format!("{}: {}", policy.name(), printable(reason, 500)),
+                });
                 all.extend(lines.filter(|line| !all.contains(line)).collect::<Vec<_>>());
             }
         }

@@ -7,7 +7,7 @@ use csign_keys::{
     TransitOptions,
 };
 use csign_oci::{Pinned, Reference};
-use csign_registry::{Client, DockerConfig};
+use csign_registry::{Client, DockerConfig, Source};
 
 use crate::{
     commands::KeyArgs,
@@ -32,6 +32,16 @@ impl Context {
             builder = builder.authorities(read(path)?);
         }
         Ok(builder.build()?)
+    }
+
+    /// An image and what is attached beside it. `COSIGN_REPOSITORY` is not followed here, which a person is told.
+    pub(crate) async fn source(&self, client: &Client, image: &Pinned) -> Result<Source, Failure> {
+        if let Some(elsewhere) = &self.environment.cosign_repository {
+            self.note(format_args!(
+                "warning: this command reads what is attached beside the image, not what is in COSIGN_REPOSITORY ({elsewhere})"
+            ));
+        }
+        Ok(Source::registry(client, image).await?)
     }
 
     /// The image that `reference` names; for a tag, what it names now, which a person is told.

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use clap::ValueEnum;
 use csign_oci::Pinned;
-use csign_registry::{Attachment, Kind, Source, attachments::Node};
+use csign_registry::{Attachment, Kind, attachments::Node};
 use csign_trust::ExitStatus;
 use serde_json::json;
 
@@ -56,7 +56,7 @@ impl What {
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let image = Pinned::parse(&args.image)?;
     let client = context.registry()?;
-    let source = Source::registry(&client, &image).await?;
+    let source = context.source(&client, &image).await?;
     let (found, remarks) = source.attachments(|kind| args.what.includes(kind)).await?;
     remarks.unread.iter().for_each(|unread| context.note(format_args!("note: {unread}; it stays")));
     if found.is_empty() {

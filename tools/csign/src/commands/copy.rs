@@ -131,7 +131,7 @@ async fn source(client: &Client, from: &Place, context: &Context) -> Result<Sour
         Place::Layout(path) => Ok(Source::layout(Layout::open(path)?)?),
         Place::Registry(reference, _) => {
             let image = context.resolve(client, reference).await?;
-            Ok(Source::registry(client, &image).await?)
+            context.source(client, &image).await
         }
     }
 }

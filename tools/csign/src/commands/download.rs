@@ -67,7 +67,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     };
     let image = Pinned::parse(&image.image)?;
     let client = context.registry()?;
-    let source = Source::registry(&client, &image).await?;
+    let source = context.source(&client, &image).await?;
     let (mut found, remarks) = source.attachments(|one| one == kind).await?;
     if let Some(unread) = remarks.unread.first() {
         return Err(Failure::could_not_check(format_args!("not everything attached can be read: {unread}")));

@@ -70,7 +70,7 @@ struct LayerRow {
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let image = Pinned::parse(&args.image)?;
     let client = context.registry()?;
-    let source = Source::registry(&client, &image).await?;
+    let source = context.source(&client, &image).await?;
     let graph = source.graph(client.limits(), |_| true).await?;
     let mut tree = Tree { graph: &graph, documents: BTreeMap::new() };
     let mut unread = graph.remarks.unread.clone();

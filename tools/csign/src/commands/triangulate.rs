@@ -38,17 +38,17 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         Reference::Pinned(pinned) => pinned.clone(),
         tagged @ Reference::Tagged(..) => context.resolve(&context.registry()?, tagged).await?,
     };
-    let location = location(&image, args.what);
+    let location = location(&image, &context.attachments_of(&image), args.what);
     context.print(&json!({"image": image, "location": location}), || location.clone())?;
     Ok(ExitStatus::Success)
 }
 
-fn location(image: &Pinned, what: What) -> String {
+fn location(image: &Pinned, attached: &Pinned, what: What) -> String {
     let suffix = match what {
         What::Signature => ".sig",
         What::Attestation => ".att",
         What::Sbom => ".sbom",
         What::Digest => return image.to_string(),
     };
-    format!("{}:{}", image.repository, Tag::for_digest(&image.digest, suffix))
+    format!("{}:{}", attached.repository, Tag::for_digest(&image.digest, suffix))
 }

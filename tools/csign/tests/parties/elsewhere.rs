@@ -72,6 +72,32 @@ fn what_was_made_elsewhere_is_attached_there() {
 }
 
 #[test]
+fn commands_that_read_beside_the_image_alone_say_so() {
+    let world = World::new();
+    let image = world.image();
+    world.key("a");
+    csign(&world, &["sign", &image, "--key", "a.key"]).expect(0, &[]);
+    for (status, arguments) in [
+        (0, &["tree", &image][..]),
+        (1, &["download", "signature", &image]),
+        (0, &["save", &image, "--dir", "saved"]),
+        (0, &["clean", &image, "--yes"]),
+    ] {
+        let done = csign(&world, arguments).expect(status, &["warning: this command reads", ELSEWHERE]);
+        assert!(!done.stdout.contains("warning"), "{done:?}");
+    }
+    csign(&world, &["verify", &image, "--key", "a.pub"]).expect(0, &[]);
+}
+
+#[test]
+fn triangulate_says_where_what_is_attached_lies_and_where_the_image_does() {
+    let world = World::new();
+    let (image, place) = (world.image(), format!("{}/{ELSEWHERE}:sha256-{}.sig", world.address, world.digest.hex()));
+    csign(&world, &["triangulate", &image]).expect(0, &[&place]);
+    csign(&world, &["triangulate", &image, "--type", "digest"]).expect(0, &[&image]);
+}
+
+#[test]
 fn collected_approvals_are_attached_there() {
     for world in World::both() {
         let image = world.image();
