@@ -114,7 +114,11 @@ fn a_signature_with_a_stated_algorithm_counts_under_that_algorithm_alone() {
         }
         let image = other.image();
         let sign = ["sign", &image, "--key", "a.key", "--key-algorithm", "RSASSA_PSS_SHA256", "--format", format];
-        other.csign(&sign).expect(0, &[]);
+        // Such a signature is another one each time, and the signer is the same.
+        for time in ["1767323045", "1767326645"] {
+            other.csign_with("SOURCE_DATE_EPOCH", time, &sign).expect(0, &[]);
+            assert_eq!(other.layers("team/app", ".sig").len() + other.bundles("team/app"), 1, "{format}");
+        }
         verify(&other, &["--key", "a.pub#RSASSA_PSS_SHA256"]).expect(0, &["1 of 1"]);
         for wrong in ["a.pub", "a.pub#RSASSA_PKCS1V15_SHA256", "a.pub#RSASSA_PSS_SHA512"] {
             verify(&other, &["--key", wrong]).expect(1, &["REJECTED"]);
