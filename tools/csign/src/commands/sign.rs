@@ -120,9 +120,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     context.print(&data, || match (&party, args.upload) {
         (Some(party), true) => format!("{image} signed by {party} ({key_id})"),
         (None, true) => format!("{image} signed with {key_id}"),
-        // As cosign does: what was made, unless files hold it.
-        (_, false) if args.output_signature.is_some() || args.output_bundle.is_some() => String::new(),
-        (_, false) => signature.unwrap_or_else(|| serde_json::to_string(&bundle).unwrap_or_default()),
+        // As cosign does: what was made, unless a file holds it.
+        (_, false) => match (signature, bundle) {
+            (Some(signature), _) if args.output_signature.is_none() => signature,
+            (_, Some(bundle)) if args.output_bundle.is_none() => serde_json::to_string(&bundle).unwrap_or_default(),
+            _ => String::new(),
+        },
     })?;
     Ok(ExitStatus::Success)
 }
@@ -152,9 +155,10 @@ fn refuse_outputs_without_format(args: &Args, format: Format, context: &Context)
         return Err(Failure::usage("--output-bundle needs --format bundle or both"));
     }
     let is_printed = context.output == Output::Json;
-    if !args.upload && !is_printed && format == Format::Both && args.format_of_outputs() != Format::Both {
-        return Err(Failure::usage("without upload both formats need files, or one of them would be lost")
-            .hint("give --output-signature and --output-bundle, or --output json"));
+    let has_file = args.output_signature.is_some() || args.output_bundle.is_some();
+    if !args.upload && !is_printed && format == Format::Both && !has_file {
+        return Err(Failure::usage("stdout does not hold both formats")
+            .hint("give --output-signature, --output-bundle, or --output json"));
     }
     Ok(())
 }
