@@ -65,8 +65,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let image = Pinned::parse(&args.image)?;
     let predicate = predicate(args, &image, context)?;
     let client = (!args.no_upload).then(|| context.registry()).transpose()?;
+    // One file holds one attestation.
+    let asked = args.format.or(args.output_attestation.as_ref().map(|_| Format::Legacy));
     let format = match &client {
-        Some(client) => Format::choose(args.format, args.auto, client, &context.attachments_of(&image)).await?,
+        Some(client) => Format::choose(asked, args.auto, client, &context.attachments_of(&image)).await?,
         None => args.format.unwrap_or(Format::Legacy),
     };
     if format == Format::Both && (args.no_upload || args.output_attestation.is_some()) {
