@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, de};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use spki::{EncodePublicKey as _, ObjectIdentifier, SubjectPublicKeyInfoRef};
 
-use crate::algorithm::SignatureAlgorithm;
+use crate::{algorithm::SignatureAlgorithm, key_id::KeyId};
 
 // RFC 5480, RFC 8017 appendix C and RFC 8410.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -25,49 +25,6 @@ const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// What stands before the 32 bytes of an Ed25519 key (RFC 8410, section 4).
 const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-
-/// The id that Confidential Space gives to a key: sha256 over the DER bytes of its SubjectPublicKeyInfo.
-///
-/// It is always computed over the canonical encoding, so a key has one id however it was written.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyId(Digest);
-
-impl KeyId {
-    /// Parses 64 lowercase hexadecimal digits, as they stand in a token's `image_signatures[].key_id`.
-    pub fn parse(hex: &str) -> Option<Self> {
-        Digest::parse(&format!("sha256:{hex}")).ok().map(Self)
-    }
-
-    /// The raw 32 bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.hex())
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for KeyId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| de::Error::custom("a key id is 64 lowercase hexadecimal digits"))
-    }
-}
 
 /// A public key that csign can verify with, and the one algorithm that it verifies with.
 ///

@@ -5,11 +5,13 @@ pub mod algorithm;
 pub mod bundle;
 pub mod dsse;
 pub mod key;
+mod key_id;
 pub mod predicate;
 pub mod sig_image;
 pub mod simple_signing;
 pub mod statement;
 
 pub use algorithm::{SignatureAlgorithm, UnknownAlgorithm};
-pub use key::{KeyError, KeyId, PublicKey};
+pub use key::{KeyError, PublicKey};
+pub use key_id::KeyId;
 pub use predicate::{PredicateError, PredicateType};
