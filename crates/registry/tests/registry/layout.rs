@@ -50,7 +50,8 @@ async fn an_interrupted_push_leaves_no_manifest() {
     let tag = Tag::parse("v1").expect("tag");
     bench.registry.inject(Fault::on("digest=", Effect::Status(503, None)).method(Method::PUT).times(1000).after(2));
     let error = client().push_layout(&layout, &bench.repository, Some(&tag), &Progress::none()).await;
-    assert!(matches!(error, Err(Error::Server { .. })), "{error:?}");
+    // The registry answers before it has read everything; whether csign still sees the answer is a matter of luck.
+    assert!(matches!(error, Err(Error::Server { .. } | Error::Interrupted { .. })), "{error:?}");
     assert_eq!(bench.registry.tags(NAME), Vec::<String>::new());
     assert_eq!(bench.count("PUT", "/manifests/"), 0);
     bench.registry.clear_faults();

@@ -48,7 +48,8 @@ pub(crate) struct Args {
     /// Make the predicate of what csign build knows (slsaprovenance1 only; see the options under Provenance)
     #[arg(long, group = "stated")]
     auto: bool,
-    /// Format to write; the default is both with --auto where the registry lists referrers, else legacy
+    /// Format to write; the default is both under a contract about this repository (--contract) where the registry lists
+    /// referrers, else legacy
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Only make the attestation, without any network but that of the key
@@ -68,7 +69,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     // One file holds one attestation.
     let asked = args.format.or(args.output_attestation.as_ref().map(|_| Format::Legacy));
     let format = match &client {
-        Some(client) => Format::choose(asked, args.auto, client, &context.attachments_of(&image)).await?,
+        Some(client) => {
+            Format::choose(asked, has_contract(args, &image, context), client, &context.attachments_of(&image)).await?
+        }
         None => args.format.unwrap_or(Format::Legacy),
     };
     if format == Format::Both && (args.no_upload || args.output_attestation.is_some()) {
@@ -125,6 +128,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         None => String::new(),
     })?;
     Ok(ExitStatus::Success)
+}
+
+/// Does a contract ask for Confidential Space for this image's repository? It chooses a format and decides nothing.
+fn has_contract(args: &Args, image: &Pinned, context: &Context) -> bool {
+    let path = &args.provenance.contract.contract;
+    path.is_file() && context.contract(path, true).is_ok_and(|contract| contract.image.repository == image.repository)
 }
 
 fn predicate(args: &Args, image: &Pinned, context: &Context) -> Result<Value, Failure> {

@@ -7,6 +7,7 @@ use std::{
 
 use csign_oci::Digest;
 use serde_json::{Value, json};
+use simulator::registry::RegistryOptions;
 
 use crate::world::{Done, PASSWORD, World};
 
@@ -257,5 +258,25 @@ fn a_bill_of_materials_is_given_back_byte_for_byte() {
         assert_eq!(world.csign(&["download", "sbom", &image]).expect(0, &[]).stdout, text);
         attach(&["--sbom", "s.spdx", "--type", "spdx"]).expect(0, &["text/spdx"]);
         assert_eq!(world.referrers(NAME).len(), 2);
+    }
+}
+
+#[test]
+fn an_attestation_is_written_in_both_formats_under_a_contract_about_its_repository() {
+    for referrers in [true, false] {
+        let world = World::with(RegistryOptions { referrers, ..RegistryOptions::default() });
+        let image = world.image();
+        world.key("a");
+        world.write("p.json", "{}");
+        let attest = || {
+            let arguments = ["--output", "json", "attest", &image, "--key", "a.key", "--predicate", "p.json"];
+            world.csign(&arguments).expect(0, &[]).json()["format"].as_str().expect("a format").to_owned()
+        };
+        assert_eq!(attest(), "legacy");
+        world.contract(&["a"]);
+        assert_eq!(attest(), if referrers { "both" } else { "legacy" });
+        let contract = world.read("collaboration.toml").replace("team/app", "team/other");
+        world.write("collaboration.toml", &contract);
+        assert_eq!(attest(), "legacy");
     }
 }
