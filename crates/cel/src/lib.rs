@@ -1,0 +1,1 @@
+//! CEL attribute mappings and conditions, as workload identity federation evaluates them.
