@@ -255,11 +255,23 @@ impl Site {
 
     /// Signatures of `digest` under the `.sig` tag of the site's image.
     pub fn sign_in_registry(&self, parties: &[&str], digest: &Digest) {
+        self.sign_in_registry_with(parties, digest, |_, _| {});
+    }
+
+    /// The same after `change` of each payload and signature; the layers still name the payloads that were meant.
+    pub fn sign_in_registry_with(
+        &self,
+        parties: &[&str],
+        digest: &Digest,
+        change: impl Fn(&mut Vec<u8>, &mut Vec<u8>),
+    ) {
         let mut sig = SigImage::empty();
         for party in parties {
-            let (payload, signature) = Self::payload(party, digest);
-            self.simulator.registry().put_blob("team/workload", payload.clone());
-            sig.append(signature_layer(&payload, &signature, &BTreeMap::new()));
+            let (mut payload, mut signature) = Self::payload(party, digest);
+            let meant = payload.clone();
+            change(&mut payload, &mut signature);
+            self.simulator.registry().put_blob("team/workload", payload);
+            sig.append(signature_layer(&meant, &signature, &BTreeMap::new()));
         }
         let encoded = sig.encode().unwrap();
         self.simulator.registry().put_blob("team/workload", encoded.config);
@@ -410,16 +422,28 @@ struct Tee {
 }
 
 async fn token(State(tee): State<Arc<Tee>>, body: Bytes) -> (StatusCode, String) {
-    let asked: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(asked["token_type"], "OIDC");
-    let nonces = asked["nonces"].as_array().cloned().unwrap_or_default();
-    let options = TokenOptions {
-        audience: asked["audience"].as_str().unwrap().to_owned(),
-        nonces: nonces.iter().map(|nonce| nonce.as_str().unwrap().to_owned()).collect(),
-    };
+    let options = options(&body);
     let mut claims = tee.issuer.claims(&tee.vm, &tee.container, &options);
     (tee.twist)(&mut claims, &options);
     (StatusCode::OK, tee.issuer.sign_anything(None, &claims).unwrap())
+}
+
+/// What the workload asks the launcher for.
+pub fn options(body: &[u8]) -> TokenOptions {
+    let asked: Value = serde_json::from_slice(body).unwrap();
+    assert_eq!(asked["token_type"], "OIDC");
+    let nonces = asked["nonces"].as_array().cloned().unwrap_or_default();
+    TokenOptions {
+        audience: asked["audience"].as_str().unwrap().to_owned(),
+        nonces: nonces.iter().map(|nonce| nonce.as_str().unwrap().to_owned()).collect(),
+    }
+}
+
+/// The other signature that verifies where this one does: (r, n−s).
+pub fn other_s(signature: &str) -> String {
+    let signature = Signature::from_der(&BASE64_STANDARD.decode(signature).unwrap()).unwrap();
+    let (r, s) = signature.split_scalars();
+    BASE64_STANDARD.encode(Signature::from_scalars(r, -*s).unwrap().to_der().as_bytes())
 }
 
 /// Keeps what the workload writes.

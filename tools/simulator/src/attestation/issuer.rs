@@ -85,6 +85,14 @@ impl Issuer {
         }
     }
 
+    /// Signs bytes that need not even be JSON: header and claims as they will stand in the token.
+    ///
+    /// # Errors
+    /// The key cannot sign.
+    pub fn sign_raw(&self, header: &[u8], claims: &[u8]) -> Result<String> {
+        jws::sign_raw(&self.key, header, claims)
+    }
+
     pub(crate) fn verify(&self, token: &str) -> Result<Map<String, Value>, &'static str> {
         jws::verify(&self.key, token)
     }

@@ -11,8 +11,12 @@ const MAX_TOKEN: usize = 64 * 1024;
 
 /// Signs `claims` under `header`; the signature is always RS256, whatever the header says, so that tests can lie.
 pub(crate) fn sign_with_header(key: &IssuerKey, header: &Value, claims: &Value) -> Result<String> {
-    let input =
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    sign_raw(key, header.to_string().as_bytes(), claims.to_string().as_bytes())
+}
+
+/// The same for bytes that need not be JSON.
+pub(crate) fn sign_raw(key: &IssuerKey, header: &[u8], claims: &[u8]) -> Result<String> {
+    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = URL_SAFE_NO_PAD.encode(key.sign(input.as_bytes())?);
     Ok(format!("{input}.{signature}"))
 }
