@@ -59,6 +59,15 @@ pub enum BootError {
     /// The token verifies, and what it or the registry says is not enough.
     #[error(transparent)]
     Refused(#[from] Box<Refused<BootReport>>),
+    /// A port that the contract names cannot be had.
+    #[error("listening on the {port} port: {source}")]
+    Listen {
+        /// `health` or `ingest`.
+        port: &'static str,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
     /// Messages could not be kept.
     #[error(transparent)]
     State(#[from] StateError),
@@ -71,9 +80,11 @@ impl BootError {
             Self::ReadContract { .. } | Self::Contract(_) | Self::Roster(_) | Self::Endpoint(_) => ExitStatus::Usage,
             Self::Issuer(IssuerError::Pin(_)) => ExitStatus::Usage,
             Self::Token(_) | Self::Issuer(IssuerError::Document(_) | IssuerError::Endpoint(_)) => ExitStatus::Rejected,
-            Self::Launcher(_) | Self::Machine(_) | Self::State(_) | Self::Issuer(IssuerError::Fetch { .. }) => {
-                ExitStatus::CouldNotCheck
-            }
+            Self::Launcher(_)
+            | Self::Machine(_)
+            | Self::Listen { .. }
+            | Self::State(_)
+            | Self::Issuer(IssuerError::Fetch { .. }) => ExitStatus::CouldNotCheck,
             Self::Refused(refused) => refused.verdict.into(),
         }
     }
@@ -86,6 +97,7 @@ impl BootError {
             Self::Endpoint(_) => "start the workload through the simulator's launcher",
             Self::Launcher(LauncherError::Absent { .. }) => "the workload runs in Confidential Space only",
             Self::Launcher(_) => "look at the launcher's log; starting again may help",
+            Self::Listen { .. } => "the contract names the port; does something else listen on it?",
             Self::Machine(_) => "look at the machine's kernel log and clock",
             Self::Issuer(IssuerError::Document(JwksError::NonePinned(_))) => {
                 "the contract pins another issuer's keys: it was made for another simulator"
@@ -112,9 +124,13 @@ impl BootError {
 /// The first thing that is missing, or the report of everything that is.
 pub async fn boot(setting: &Setting, log: &Log) -> Result<Verified<Boot>, BootError> {
     // 1.
-    let contract = read_contract(setting)?;
-    let roster = Roster::of_contract(&contract)?;
-    let endpoints = Endpoints::of(&contract, setting.simulator.as_deref())?;
+    boot_under(&read_contract(setting)?, setting, log).await
+}
+
+/// The same under a contract that was read from the image.
+pub(crate) async fn boot_under(contract: &Contract, setting: &Setting, log: &Log) -> Result<Verified<Boot>, BootError> {
+    let roster = Roster::of_contract(contract)?;
+    let endpoints = Endpoints::of(contract, setting.simulator.as_deref())?;
     if !setting.has_own_root() && !contract.environment.is_simulated() {
         return Err(EndpointError::MovedRoot.into());
     }
@@ -123,10 +139,10 @@ pub async fn boot(setting: &Setting, log: &Log) -> Result<Verified<Boot>, BootEr
     }
     // 2.
     let launcher = Launcher::new(setting);
-    let (evidence, jwks) = tokio::join!(Evidence::obtain(&launcher), issuer::keys(&contract, &endpoints));
+    let (evidence, jwks) = tokio::join!(Evidence::obtain(&launcher), issuer::keys(contract, &endpoints));
     let (evidence, jwks) = (evidence?, jwks?);
     // 3. and 4.
-    let mut check = evidence.verify(&contract, &roster, &jwks)?;
+    let mut check = evidence.verify(contract, &roster, &jwks)?;
     // 5.
     if check.platform_holds() && !check.image().is_complete() {
         registry::gather(&mut check, &endpoints).await;
@@ -135,7 +151,7 @@ pub async fn boot(setting: &Setting, log: &Log) -> Result<Verified<Boot>, BootEr
     Ok(check.report().into_verified()?)
 }
 
-fn read_contract(setting: &Setting) -> Result<Contract, BootError> {
+pub(crate) fn read_contract(setting: &Setting) -> Result<Contract, BootError> {
     let path = setting.contract();
     let bytes = std::fs::read(&path).map_err(|source| BootError::ReadContract { path, source })?;
     Ok(Contract::from_canonical(&bytes)?)

@@ -6,11 +6,14 @@
 mod boot;
 mod credentials;
 mod endpoints;
+mod health;
 mod issuer;
 mod kms;
 mod lane;
 mod launcher;
+mod listener;
 mod log;
+mod metrics;
 mod processor;
 mod registry;
 mod report;
@@ -18,8 +21,9 @@ mod run_loop;
 mod setting;
 mod state;
 
-use std::{future::Future, time::Instant};
+use std::{future::Future, pin::Pin, time::Instant};
 
+use csign_contract::Contract;
 use csign_trust::ExitStatus;
 
 pub use boot::{BootError, boot};
@@ -27,6 +31,7 @@ pub use endpoints::EndpointError;
 pub use issuer::IssuerError;
 pub use launcher::LauncherError;
 pub use log::Log;
+pub use metrics::{Call, LaneState, Metrics, Outcome};
 pub use run_loop::MessageLoop;
 pub use setting::Setting;
 pub use state::{State, StateError};
@@ -38,16 +43,45 @@ pub use state::{State, StateError};
 pub async fn run(setting: &Setting, log: &Log, stop: impl Future<Output = ()>) -> ExitStatus {
     let started = Instant::now();
     let mut stop = std::pin::pin!(stop);
+    let contract = match boot::read_contract(setting) {
+        Ok(contract) => contract,
+        Err(error) => return report::refused(log, &error),
+    };
+    log.label("contract", &contract.digest().to_string());
+    let metrics = Metrics::new(&contract);
+    let port = match health::bind(&contract).await {
+        Ok(port) => port,
+        Err(source) => return report::refused(log, &BootError::Listen { port: "health", source }),
+    };
+    let work = work(setting, log, &contract, &metrics, started, stop.as_mut());
+    let Some(port) = port else { return work.await };
+    tokio::select! {
+        status = work => status,
+        () = health::serve(port, metrics.clone(), log.clone()) => ExitStatus::CouldNotCheck,
+    }
+}
+
+async fn work(
+    setting: &Setting,
+    log: &Log,
+    contract: &Contract,
+    metrics: &Metrics,
+    started: Instant,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> ExitStatus {
     let booted = tokio::select! {
-        () = &mut stop => return ExitStatus::Success,
-        booted = boot(setting, log) => booted,
+        () = stop.as_mut() => return ExitStatus::Success,
+        booted = boot::boot_under(contract, setting, log) => booted,
     };
     let verified = match booted {
         Ok(verified) => verified,
         Err(error) => return report::refused(log, &error),
     };
+    let image = verified.get().image.to_string();
+    log.label("image", &image);
+    metrics.booted(&image, started.elapsed());
     report::verified(log, verified.get(), started.elapsed());
-    let message_loop = match MessageLoop::new(verified, setting, log) {
+    let message_loop = match MessageLoop::new(verified, setting, log, metrics) {
         Ok(message_loop) => message_loop,
         Err(error) => return report::refused(log, &error),
     };

@@ -23,6 +23,7 @@ use crate::{
     lane::{Lane, Turn},
     launcher::Launcher,
     log::Log,
+    metrics::{Metrics, Outcome},
     processor,
     setting::Setting,
     state::{Recorded, State, StateError},
@@ -48,18 +49,18 @@ const PULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 /// Processes messages. It can be made only from a verified boot:
 ///
 /// ```no_run
-/// # use workload::{Log, MessageLoop, Setting};
-/// fn start(boot: csign_trust::Verified<csign_trust::Boot>, setting: &Setting, log: &Log) {
-///     let _ = MessageLoop::new(boot, setting, log);
+/// # use workload::{Log, MessageLoop, Metrics, Setting};
+/// fn start(boot: csign_trust::Verified<csign_trust::Boot>, setting: &Setting, log: &Log, metrics: &Metrics) {
+///     let _ = MessageLoop::new(boot, setting, log, metrics);
 /// }
 /// ```
 ///
 /// The same with a boot that nobody verified does not compile:
 ///
 /// ```compile_fail,E0308
-/// # use workload::{Log, MessageLoop, Setting};
-/// fn start(boot: csign_trust::Boot, setting: &Setting, log: &Log) {
-///     let _ = MessageLoop::new(boot, setting, log);
+/// # use workload::{Log, MessageLoop, Metrics, Setting};
+/// fn start(boot: csign_trust::Boot, setting: &Setting, log: &Log, metrics: &Metrics) {
+///     let _ = MessageLoop::new(boot, setting, log, metrics);
 /// }
 /// ```
 pub struct MessageLoop {
@@ -72,6 +73,7 @@ struct Shared {
     lanes: BTreeMap<String, Lane>,
     state: Arc<State>,
     log: Log,
+    metrics: Metrics,
 }
 
 /// What happens to a message in the end.
@@ -93,16 +95,22 @@ impl MessageLoop {
     ///
     /// # Errors
     /// The state cannot be opened.
-    pub fn new(boot: Verified<Boot>, setting: &Setting, log: &Log) -> Result<Self, BootError> {
+    pub fn new(boot: Verified<Boot>, setting: &Setting, log: &Log, metrics: &Metrics) -> Result<Self, BootError> {
         let state = State::open(&setting.state())?;
-        Self::with_state(boot, setting, log, state)
+        Self::with_state(boot, setting, log, metrics, state)
     }
 
     /// The same with a state that was opened elsewhere.
     ///
     /// # Errors
     /// None for a boot that was verified under this setting.
-    pub fn with_state(boot: Verified<Boot>, setting: &Setting, log: &Log, state: State) -> Result<Self, BootError> {
+    pub fn with_state(
+        boot: Verified<Boot>,
+        setting: &Setting,
+        log: &Log,
+        metrics: &Metrics,
+        state: State,
+    ) -> Result<Self, BootError> {
         let contract = &boot.get().contract;
         let endpoints = Endpoints::of(contract, setting.simulator.as_deref())?;
         let launcher = Launcher::new(setting);
@@ -111,7 +119,8 @@ impl MessageLoop {
             .map(|(party, collaborator)| (party.name.clone(), Lane::new(collaborator, endpoints, &launcher)))
             .collect();
         let state = Arc::new(state);
-        Ok(Self { shared: Arc::new(Shared { boot, endpoints, lanes, state, log: log.clone() }) })
+        let (log, metrics) = (log.clone(), metrics.clone());
+        Ok(Self { shared: Arc::new(Shared { boot, endpoints, lanes, state, log, metrics }) })
     }
 
     /// Processes messages until `stop`; then finishes what was begun. A subscription that cannot be pulled is tried
@@ -153,6 +162,7 @@ impl MessageLoop {
         let shutdown = stream.shutdown_token();
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        self.shared.metrics.pulling(true);
         self.shared.log.info("pulling", &[("subscription", subscription.as_str().into())]);
         let ended = loop {
             let next = tokio::select! {
@@ -162,6 +172,7 @@ impl MessageLoop {
             };
             match next {
                 Some(Ok((message, handler))) => {
+                    self.shared.metrics.delivered();
                     tasks.spawn(Arc::clone(&self.shared).handle(message, handler, stopped.clone()));
                 }
                 Some(Err(error)) => break Ended::Broken(causes(&error)),
@@ -169,6 +180,7 @@ impl MessageLoop {
             }
             while tasks.try_join_next().is_some() {}
         };
+        self.shared.metrics.pulling(false);
         // Closed first, or what is given back now would be delivered to this very stream again.
         drop(stream);
         // Whoever waits gives its message back; whoever decrypts finishes.
@@ -201,6 +213,7 @@ impl Shared {
         let fate = match self.process(&message, stopped.clone()).await {
             Ok(fate) => fate,
             Err(error) => {
+                self.metrics.commit_failed();
                 self.log.error("keeping a result failed", &[("reason", error.to_string().into())]);
                 let _ = timeout(STATE_PAUSE, stopped.wait_for(|stopped| *stopped)).await;
                 Fate::Again
@@ -287,6 +300,7 @@ impl Shared {
     async fn refuse(&self, message: &Message, collaborator: &str, code: &'static str) -> Result<Fate, StateError> {
         let (state, delivery) = (Arc::clone(&self.state), message.message_id.clone());
         durable(move || state.refuse(&delivery, code)).await?;
+        self.metrics.message(collaborator, Outcome::Refused);
         self.log.error(
             "message refused",
             &[
@@ -301,6 +315,8 @@ impl Shared {
     /// The new counts; the words themselves only where the contract lets them be printed. Without words the counts are
     /// sorted, so that their order says nothing either.
     fn log_counts(&self, collaborator: &str, id: &str, total: u64, recorded: Recorded) {
+        let counted = matches!(recorded, Recorded::Counted(_));
+        self.metrics.message(collaborator, if counted { Outcome::Counted } else { Outcome::Duplicate });
         let Recorded::Counted(counts) = recorded else {
             self.log.info("already counted", &[("collaborator", collaborator.into()), ("message", id.into())]);
             return;

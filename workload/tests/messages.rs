@@ -17,7 +17,7 @@ use csign_trust::ExitStatus;
 use redb::{StorageBackend, backends::InMemoryBackend};
 use serde_json::json;
 use support::{COLLABORATORS, Recorder, Site, until};
-use workload::{MessageLoop, State};
+use workload::{MessageLoop, Metrics, State};
 
 const SECRET: &str = "alice-in-the-clear";
 
@@ -240,7 +240,8 @@ async fn nothing_is_acknowledged_before_it_is_durable() {
     let storage = Breakable { inner: InMemoryBackend::new(), broken: broken.clone() };
     let state = State::on(storage).unwrap();
     broken.store(true, Ordering::SeqCst);
-    let message_loop = MessageLoop::with_state(boot, &site.setting(), &log.log(), state).unwrap();
+    let message_loop =
+        MessageLoop::with_state(boot, &site.setting(), &log.log(), &Metrics::new(&site.contract), state).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let stopped = std::pin::pin!(async {

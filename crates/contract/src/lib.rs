@@ -2,17 +2,21 @@
 //! would ask about it, and the messages that it admits.
 
 mod canonical;
+mod evidence;
 pub mod lint;
 pub mod message;
 mod model;
+mod serving;
 #[cfg(feature = "toml")]
 mod template;
 mod validate;
 
+pub use evidence::{Attestation, PolicyRule, RegoVersion, Sources, TokenKind};
 pub use model::{
     Build, Collaborator, Contract, Environment, Image, Launch, LogRedirect, Messages, Operator, Party, Platform,
     Recipe, Signatures, Support, Threshold,
 };
+pub use serving::{Certificate, CollaboratorIngest, Health, Ingest};
 #[cfg(feature = "toml")]
 pub use template::template;
 

@@ -6,7 +6,7 @@ use csign_envelope::{KeyError, PublicKey, SignatureAlgorithm};
 use csign_oci::Repository;
 use serde::{Deserialize, Serialize, de};
 
-use crate::GOOGLE_ISSUER;
+use crate::{Attestation, CollaboratorIngest, GOOGLE_ISSUER, Health, Ingest, PolicyRule, Sources};
 
 /// What all parties agree on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,12 @@ pub struct Contract {
     /// How many must sign.
     #[serde(default)]
     pub signatures: Signatures,
+    /// How the workload proves where it runs.
+    #[serde(default, skip_serializing_if = "Attestation::is_default")]
+    pub attestation: Attestation,
+    /// What attestations about the image must say.
+    #[serde(default, rename = "policy", skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyRule>,
     /// Who runs it.
     pub operator: Operator,
     /// What the machine must be.
@@ -34,6 +40,12 @@ pub struct Contract {
     pub launch: Launch,
     /// Where messages come from.
     pub messages: Messages,
+    /// Where health and metrics are served; absent: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Where collaborators send data directly; absent: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest: Option<Ingest>,
     /// Who signs, and whose data it is.
     #[serde(rename = "party")]
     pub parties: Vec<Party>,
@@ -87,6 +99,9 @@ pub enum Environment {
         issuer: String,
         /// RFC 7638 thumbprints (sha256, base64url) of the keys that may sign its tokens.
         issuer_keys: Vec<String>,
+        /// sha256 (lowercase hex) of the root certificates that PKI tokens may lead to.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        issuer_roots: Vec<String>,
     },
 }
 
@@ -112,6 +127,9 @@ pub struct Signatures {
     /// `"all"` (the default) or a number from 1.
     #[serde(default)]
     pub threshold: Threshold,
+    /// Where the signatures must be seen.
+    #[serde(default, skip_serializing_if = "Sources::is_default")]
+    pub sources: Sources,
 }
 
 /// How many of a set of parties are enough.
@@ -320,6 +338,9 @@ pub struct Collaborator {
     /// `//iam.googleapis.com/projects/N/locations/global/workloadIdentityPools/P/providers/X`: where the workload's
     /// token is exchanged, and the audience that the token names.
     pub identity_provider: String,
+    /// How this collaborator's clients are known where data is sent directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingest: Option<CollaboratorIngest>,
 }
 
 impl Contract {

@@ -22,6 +22,8 @@ pub(crate) fn validate(contract: &Contract) -> Result<(), ContractError> {
     label("name", &contract.name)?;
     parties(contract)?;
     environment(contract)?;
+    policies(contract)?;
+    serving(contract)?;
     if contract.platform.hardware.is_empty() {
         return Err(invalid(
             "platform.hardware",
@@ -103,13 +105,25 @@ fn environment(contract: &Contract) -> Result<(), ContractError> {
             Err(invalid("image.repository", "is on the simulator, but environment.kind is \"google\""))
         }
         Environment::Google {} => Ok(()),
-        Environment::Simulated { issuer, issuer_keys } => {
+        Environment::Simulated { issuer, issuer_keys, issuer_roots } => {
             let host = issuer.strip_prefix("http://").unwrap_or_default();
             if !host.ends_with(SIMULATOR_SUFFIX) || host.contains(['/', ':', '@', '?', '#']) {
                 return Err(invalid("environment.issuer", format!("must be http://NAME{SIMULATOR_SUFFIX}")));
             }
             if issuer_keys.is_empty() {
                 return Err(invalid("environment.issuer_keys", "is empty; simulator up prints the thumbprint"));
+            }
+            let is_sha256 = |text: &String| {
+                text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            };
+            if !issuer_roots.iter().all(is_sha256) {
+                return Err(invalid("environment.issuer_roots", "each is a sha256 in 64 lowercase hex digits"));
+            }
+            if contract.attestation.token.wants_pki() && issuer_roots.is_empty() {
+                return Err(invalid(
+                    "environment.issuer_roots",
+                    "is empty, and attestation.token wants PKI tokens; simulator up prints the root",
+                ));
             }
             if !on_simulator {
                 return Err(invalid(
@@ -120,6 +134,93 @@ fn environment(contract: &Contract) -> Result<(), ContractError> {
             Ok(())
         }
     }
+}
+
+/// Bytes of one policy.
+const POLICY_LIMIT: usize = 64 << 10;
+/// Policies of one contract: the attestations are read for each.
+const POLICIES: usize = 16;
+
+fn policies(contract: &Contract) -> Result<(), ContractError> {
+    if contract.policies.len() > POLICIES {
+        return Err(invalid("policy", format!("there are more than {POLICIES}")));
+    }
+    let mut names = BTreeMap::new();
+    for (index, policy) in contract.policies.iter().enumerate() {
+        let at = format!("policy[{index}] ({})", policy.name);
+        label(&at, &policy.name)?;
+        if names.insert(&policy.name, ()).is_some() {
+            return Err(invalid(at, "the name stands twice"));
+        }
+        if let Err(error) = policy.predicate_type.parse::<csign_envelope::PredicateType>() {
+            return Err(invalid(format!("{at} predicate_type"), error.to_string()));
+        }
+        if policy.rego.trim().is_empty() || policy.rego.len() > POLICY_LIMIT {
+            return Err(invalid(format!("{at} rego"), format!("is empty or has more than {POLICY_LIMIT} bytes")));
+        }
+        let parties = contract.parties.len();
+        if let Some(threshold) = policy.threshold
+            && threshold.required(parties) > parties
+        {
+            return Err(invalid(format!("{at} threshold"), format!("is more than the {parties} parties")));
+        }
+    }
+    Ok(())
+}
+
+fn serving(contract: &Contract) -> Result<(), ContractError> {
+    let ports = [
+        ("health.port", contract.health.map(|health| health.port)),
+        ("ingest.port", contract.ingest.map(|ingest| ingest.port)),
+    ];
+    for (at, port) in ports {
+        if port == Some(0) && !contract.environment.is_simulated() {
+            return Err(invalid(at, "is 0, which lets the system pick a port: under a simulated contract only"));
+        }
+    }
+    if let [(_, Some(health)), (at, Some(ingest))] = ports
+        && health == ingest
+        && health != 0
+    {
+        return Err(invalid(at, "is the health port too"));
+    }
+    let mut names = BTreeMap::new();
+    let mut authorities = BTreeMap::new();
+    for (party, collaborator) in contract.collaborators() {
+        let Some(ingest) = &collaborator.ingest else { continue };
+        let at = format!("party {} ingest", party.name);
+        if contract.ingest.is_none() {
+            return Err(invalid(at, "is there, but no [ingest] table with a port"));
+        }
+        if !is_dns_name(&ingest.server_name) {
+            return Err(invalid(
+                format!("{at}.server_name"),
+                "is no DNS name of lowercase letters, digits, '-' and '.'",
+            ));
+        }
+        if let Some(other) = names.insert(&ingest.server_name, &party.name) {
+            return Err(invalid(format!("{at}.server_name"), format!("is {other}'s too")));
+        }
+        if let Some(other) = authorities.insert(&ingest.client_ca, &party.name) {
+            let problem = format!("is {other}'s too; a certificate of one would speak for the other");
+            return Err(invalid(format!("{at}.client_ca"), problem));
+        }
+    }
+    if contract.ingest.is_some() && names.is_empty() {
+        return Err(invalid("ingest", "no collaborator has an ingest table: nobody could send anything"));
+    }
+    Ok(())
+}
+
+/// A name that TLS can ask for (RFC 6066, section 3): at least one letter, so that it is no address.
+fn is_dns_name(text: &str) -> bool {
+    let part = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(part) && text.bytes().any(|b| b.is_ascii_lowercase())
 }
 
 /// Names go into tables, tags and additional authenticated data: no surprises in them.

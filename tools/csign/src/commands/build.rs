@@ -47,6 +47,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> CommandResult {
         recipe: contract.build.recipe,
         contract: contract.canonical(),
         labels: contract.labels(),
+        ports: contract.ports(),
         output: args.out.clone(),
         target_dir: args.target_dir.clone(),
         network: !args.offline,

@@ -40,6 +40,8 @@ pub struct BuildRequest {
     pub contract: Vec<u8>,
     /// Labels of the image: the launch policy.
     pub labels: BTreeMap<String, String>,
+    /// TCP ports that the image exposes.
+    pub ports: Vec<u16>,
     /// Where the layout goes; see [`Layout::create`].
     pub output: PathBuf,
     /// Where cargo builds; `<source>/target/image` if absent. A verifier's rebuild should name a fresh directory:
@@ -155,7 +157,7 @@ pub fn build(request: &BuildRequest) -> Result<BuildOutcome, RecipeError> {
 
     // 5.
     let (binary_digest, binary_size) = (Digest::of(&binary), binary.len() as u64);
-    let image = rootfs::image(binary, &request.contract, request.labels.clone())?;
+    let image = rootfs::image(binary, &request.contract, request.labels.clone(), &request.ports)?;
     let builder = Layout::create(&request.output)?;
     let descriptor = builder.add_image(&image)?;
     let image = descriptor.digest;

@@ -4,13 +4,19 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use csign_oci::{Access, ContainerConfig, Image, LayerBuilder, OciError, assemble};
+use serde_json::{Map, Value, json};
 
 /// The user and group that run the program.
 const NONROOT: u32 = 65532;
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 
 /// Assembles the image. The layers are ordered by how seldom they change.
-pub(super) fn image(binary: Vec<u8>, contract: &[u8], labels: BTreeMap<String, String>) -> Result<Image, OciError> {
+pub(super) fn image(
+    binary: Vec<u8>,
+    contract: &[u8],
+    labels: BTreeMap<String, String>,
+    ports: &[u16],
+) -> Result<Image, OciError> {
     let mut base = LayerBuilder::new();
     base.file(CERTIFICATES, Access::root(0o444), root_certificates())?
         .file(
@@ -31,6 +37,7 @@ pub(super) fn image(binary: Vec<u8>, contract: &[u8], labels: BTreeMap<String, S
         entrypoint: vec!["/workload".to_owned()],
         working_dir: "/".to_owned(),
         labels,
+        extra: exposed(ports),
         ..ContainerConfig::default()
     };
     let layers = vec![
@@ -39,6 +46,15 @@ pub(super) fn image(binary: Vec<u8>, contract: &[u8], labels: BTreeMap<String, S
         (agreement.build()?, "csign build: contract"),
     ];
     assemble(config, layers)
+}
+
+/// `ExposedPorts` (OCI image specification 1.1, config.md): Confidential Space opens no other port.
+fn exposed(ports: &[u16]) -> Map<String, Value> {
+    if ports.is_empty() {
+        return Map::new();
+    }
+    let ports: Map<String, Value> = ports.iter().map(|port| (format!("{port}/tcp"), json!({}))).collect();
+    Map::from_iter([("ExposedPorts".to_owned(), ports.into())])
 }
 
 /// Mozilla's root certificates as PEM, sorted by content.
@@ -70,11 +86,12 @@ mod tests {
     #[test]
     fn image_holds_what_confidential_space_needs_and_nothing_else() {
         let labels: BTreeMap<_, _> = [("tee.launch_policy.log_redirect".to_owned(), "debugonly".to_owned())].into();
-        let image = image(b"program".to_vec(), b"{\"v\":1}", labels.clone()).unwrap();
+        let image = image(b"program".to_vec(), b"{\"v\":1}", labels.clone(), &[8080]).unwrap();
         let config = ImageConfig::parse(&image.blobs[0].1).unwrap();
         assert_eq!(config.config.user, "65532:65532");
         assert_eq!(config.config.entrypoint, ["/workload"]);
         assert_eq!(config.config.labels, labels);
+        assert_eq!(config.config.extra["ExposedPorts"], json!({"8080/tcp": {}}));
 
         let mut seen = Vec::new();
         for ((_, bytes), diff_id) in image.blobs[1..].iter().zip(&config.rootfs.diff_ids) {
