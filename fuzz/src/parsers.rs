@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use csign_attestation::{Claims, Discovery, Expected, Jwks, TokenError};
+use csign_attestation::{Claims, Discovery, Expected, Jwks, Keys, TokenError, parses_x5c};
 use csign_contract::Contract;
 use csign_envelope::{
     PublicKey,
@@ -52,6 +52,7 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "contract_json", accepts: contract_json, seed: || contract().canonical() },
     Parser { name: "message_attributes", accepts: message_attributes, seed: || seeds::MESSAGE_ATTRIBUTES.into() },
     Parser { name: "jwks", accepts: jwks, seed: || seeds::JWKS.into() },
+    Parser { name: "certificate_chain", accepts: parses_x5c, seed: || seeds::X5C.into() },
     Parser { name: "token", accepts: token, seed: || seeds::TOKEN.into() },
     Parser { name: "claims", accepts: claims, seed: || seeds::CLAIMS.into() },
     Parser { name: "discovery", accepts: discovery, seed: || seeds::DISCOVERY.into() },
@@ -80,7 +81,8 @@ static CONTRACT: LazyLock<Contract> =
     LazyLock::new(|| Contract::from_toml(seeds::CONTRACT).expect("the seed is a contract"));
 static KEY: LazyLock<PublicKey> =
     LazyLock::new(|| PublicKey::from_pem(seeds::PUBLIC_KEY).expect("the seed is a public key"));
-static KEY_SET: LazyLock<Jwks> = LazyLock::new(|| Jwks::parse(seeds::JWKS.as_bytes()).expect("the seed is a key set"));
+static KEY_SET: LazyLock<Keys> =
+    LazyLock::new(|| Jwks::parse(seeds::JWKS.as_bytes()).expect("the seed is a key set").into());
 
 fn contract() -> &'static Contract {
     &CONTRACT

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, time::SystemTime};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use csign_attestation::{Expected, Jwks, JwksError, Token, TokenError};
+use csign_attestation::{Expected, JwksError, Keys, Token, TokenError};
 use csign_contract::{Contract, ContractError};
 use csign_trust::{Boot, BootCheck, BootReport, ExitStatus, Refused, Roster, RosterError, Verified};
 
@@ -142,7 +142,7 @@ pub(crate) async fn boot_under(contract: &Contract, setting: &Setting, log: &Log
     let (evidence, jwks) = tokio::join!(Evidence::obtain(&launcher), issuer::keys(contract, &endpoints));
     let (evidence, jwks) = (evidence?, jwks?);
     // 3. and 4.
-    let mut check = evidence.verify(contract, &roster, &jwks)?;
+    let mut check = evidence.verify(contract, &roster, &jwks.into())?;
     // 5.
     if check.platform_holds() && !check.image().is_complete() {
         registry::gather(&mut check, &endpoints).await;
@@ -174,7 +174,7 @@ impl Evidence {
         Ok(Self { token, audience: BOOT_AUDIENCE, nonce: Some(nonce) })
     }
 
-    fn verify<'r>(&self, contract: &Contract, roster: &'r Roster, jwks: &Jwks) -> Result<BootCheck<'r>, BootError> {
+    fn verify<'r>(&self, contract: &Contract, roster: &'r Roster, keys: &Keys) -> Result<BootCheck<'r>, BootError> {
         let now = SystemTime::UNIX_EPOCH
             .elapsed()
             .map_err(|_| BootError::Machine("the machine's clock stands before 1970"))?
@@ -186,7 +186,7 @@ impl Evidence {
             now,
             leeway: LEEWAY,
         };
-        Ok(BootCheck::new(contract, roster, self.token.expose(), jwks, &expected)?)
+        Ok(BootCheck::new(contract, roster, self.token.expose(), keys, &expected)?)
     }
 }
 

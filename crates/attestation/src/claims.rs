@@ -7,7 +7,7 @@ use csign_envelope::KeyId;
 use csign_oci::{Digest, json};
 use serde_json::{Map, Value};
 
-use crate::{error::TokenError, token::LIMITS};
+use crate::{details::Details, error::TokenError, token::LIMITS};
 
 /// What a verified token says. Only [`crate::verify`] and [`Claims::parse_without_verification`] make one.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,8 @@ pub struct Claims {
     pub container: Container,
     /// `submods.gce`.
     pub gce: Gce,
+    /// What decides nothing.
+    pub details: Details,
 }
 
 /// The container that the launcher started.
@@ -165,6 +167,7 @@ impl Claims {
                 .transpose()?,
             container: Container::from_claims(submod("submods.container", "container")?)?,
             gce: Gce::from_claims(submod("submods.gce", "gce")?)?,
+            details: Details::from_payload(payload),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! Why issuer keys or a token are refused.
 
+use crate::pki::RootPin;
+
 /// A token that is not trusted. Every variant is a refusal; none means "could not check".
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -27,8 +29,20 @@ pub enum TokenError {
     #[error("the token's algorithm is {0:?}; only RS256 is accepted")]
     Algorithm(String),
     /// The header tries to bring its own key, or changes what is signed.
-    #[error("the token's header has the member {0:?}, which is never accepted")]
+    #[error("the token's header has the member {0:?}, which is not accepted in a token of this kind")]
     HeaderMember(&'static str),
+    /// The token was to be a PKI token and brings no certificates.
+    #[error("the token's header has no certificate chain (\"x5c\"): it is not a PKI token")]
+    NoChain,
+    /// The certificates of a PKI token are malformed, too large, or not in the form that the service writes.
+    #[error("the token's certificate chain is refused: {0}")]
+    Chain(&'static str),
+    /// The chain ends in a root that nobody pinned.
+    #[error("the token's certificate chain ends in the root with sha256 {0}, which is not a pinned one")]
+    UnknownRoot(RootPin),
+    /// The chain does not lead from the leaf to the root.
+    #[error("the token's certificate chain does not verify: {0}")]
+    Certificate(String),
     /// The header names no key.
     #[error("the token's header names no key (\"kid\")")]
     NoKeyId,
@@ -94,6 +108,9 @@ impl TokenError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownKey(_) => Some("issuer keys rotate: fetch them again; a simulated issuer must be pinned"),
+            Self::UnknownRoot(_) => Some("pin the root of the issuer that the contract names"),
+            Self::HeaderMember("x5c") => Some("this is a PKI token; an OIDC token is expected"),
+            Self::NoChain | Self::HeaderMember("kid") => Some("this is an OIDC token; a PKI token is expected"),
             Self::Expired { .. } | Self::NotYetValid { .. } => Some("compare this machine's clock with the issuer's"),
             Self::Missing("submods.container") => Some("the token was not made for a Confidential Space workload"),
             _ => None,

@@ -10,6 +10,7 @@ use crate::{
     claims::{self, Claims},
     error::TokenError,
     jwks::Jwks,
+    pki::{Chain, PkiRoots},
 };
 
 /// Bounds on what an issuer or a token may cost its reader.
@@ -27,6 +28,8 @@ pub struct Limits {
     pub nonces: usize,
     /// Signatures in one token; the service reads at most 300.
     pub image_signatures: usize,
+    /// Characters of one certificate in a PKI token's header: each is parsed before any signature is known to be good.
+    pub certificate_text_bytes: usize,
 }
 
 /// The bounds that this crate enforces.
@@ -37,6 +40,7 @@ pub const LIMITS: Limits = Limits {
     lifetime_seconds: 24 * 60 * 60,
     nonces: 6,
     image_signatures: 300,
+    certificate_text_bytes: 16 << 10,
 };
 
 /// A token as it travels: a bearer credential. Its `Debug` shows only its length, and it cannot be cloned.
@@ -60,6 +64,27 @@ impl fmt::Debug for Token {
     }
 }
 
+/// What a token's signature is verified with: the kind is the caller's choice, never the token's.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// An OIDC token: its `kid` names one of these keys, and it brings no certificates.
+    Oidc(Jwks),
+    /// A PKI token: its `x5c` is a chain up to one of these roots, and it names no key.
+    Pki(PkiRoots),
+}
+
+impl From<Jwks> for Keys {
+    fn from(jwks: Jwks) -> Self {
+        Self::Oidc(jwks)
+    }
+}
+
+impl From<PkiRoots> for Keys {
+    fn from(roots: PkiRoots) -> Self {
+        Self::Pki(roots)
+    }
+}
+
 /// What a token must say.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {
@@ -80,8 +105,8 @@ pub struct Expected<'a> {
 /// 1. The token has at most [`Limits::token_bytes`] bytes.
 /// 2. It is three parts of base64url without padding.
 /// 3. Its header is strict JSON; `alg` is RS256; no member brings a key or changes what is signed.
-/// 4. Its `kid` names one of `jwks`.
-/// 5. Its signature verifies under that key, over the bytes as received.
+/// 4. OIDC: its `kid` names one of the keys. PKI: its `x5c` is a chain up to one of the roots, valid now.
+/// 5. Its signature verifies under that key or the chain's leaf, over the bytes as received.
 /// 6. Its payload is strict JSON; only now is anything in it looked at.
 /// 7. `iss` is exactly the expected one.
 /// 8. `aud` is exactly the expected one: a string, or an array of one string.
@@ -91,7 +116,7 @@ pub struct Expected<'a> {
 ///
 /// # Errors
 /// The first step that fails. None of them means "could not check": the token is not trusted.
-pub fn verify(token: &str, jwks: &Jwks, expect: &Expected<'_>) -> Result<Claims, TokenError> {
+pub fn verify(token: &str, keys: &Keys, expect: &Expected<'_>) -> Result<Claims, TokenError> {
     // 1. Size.
     if token.len() > LIMITS.token_bytes {
         return Err(TokenError::TooLarge { limit: LIMITS.token_bytes, got: token.len() });
@@ -103,12 +128,19 @@ pub fn verify(token: &str, jwks: &Jwks, expect: &Expected<'_>) -> Result<Claims,
     let header = header.map_err(|_| TokenError::Compact("its header is not unpadded base64url"))?;
     let payload = payload.map_err(|_| TokenError::Compact("its payload is not unpadded base64url"))?;
     let signature = signature.map_err(|_| TokenError::Compact("its signature is not unpadded base64url"))?;
-    // 3. and 4. Algorithm and key.
-    let kid = key_id(&header)?;
-    let verdict = jwks.verify(&kid, signed.as_bytes(), &signature);
-    // 5. Signature.
-    if !verdict.ok_or_else(|| TokenError::UnknownKey(shorten(&kid)))? {
-        return Err(TokenError::Signature);
+    // 3. Algorithm.
+    let header = acceptable_header(&header)?;
+    // 4. and 5. Key and signature.
+    match keys {
+        Keys::Oidc(jwks) => {
+            let kid = key_id(&header)?;
+            if !jwks.verify(kid, signed.as_bytes(), &signature).ok_or_else(|| TokenError::UnknownKey(shorten(kid)))? {
+                return Err(TokenError::Signature);
+            }
+        }
+        Keys::Pki(roots) => {
+            chain(&header)?.verify(roots, (expect.now, expect.leeway), signed.as_bytes(), &signature)?;
+        }
     }
     // 6. Payload.
     let payload = json::value_from_slice(&payload).map_err(|source| TokenError::Json { part: "payload", source })?;
@@ -122,24 +154,40 @@ pub fn verify(token: &str, jwks: &Jwks, expect: &Expected<'_>) -> Result<Claims,
     Ok(claims)
 }
 
-/// Step 3: the `kid` of an acceptable header.
-fn key_id(header: &[u8]) -> Result<String, TokenError> {
-    /// Keys or certificates that the token brings itself (RFC 7515, section 4.1), extensions that would have to be
+/// Step 3: strict JSON, RS256, and nothing in it that would have to be understood.
+fn acceptable_header(header: &[u8]) -> Result<Value, TokenError> {
+    /// Keys and addresses of keys that the token brings itself (RFC 7515, section 4.1), extensions that would have to be
     /// understood, and RFC 7797, which changes what is signed.
-    const NEVER: [&str; 8] = ["crit", "jku", "jwk", "x5u", "x5c", "b64", "zip", "enc"];
+    const NEVER: [&str; 7] = ["crit", "jku", "jwk", "x5u", "b64", "zip", "enc"];
     let header = json::value_from_slice(header).map_err(|source| TokenError::Json { part: "header", source })?;
     match header.get("alg") {
         Some(Value::String(alg)) if alg == "RS256" => {}
         Some(Value::String(alg)) => return Err(TokenError::Algorithm(shorten(alg))),
         _ => return Err(TokenError::Algorithm(String::new())),
     }
-    if let Some(member) = NEVER.into_iter().find(|member| header.get(member).is_some()) {
-        return Err(TokenError::HeaderMember(member));
+    match NEVER.into_iter().find(|member| header.get(member).is_some()) {
+        Some(member) => Err(TokenError::HeaderMember(member)),
+        None => Ok(header),
+    }
+}
+
+/// Step 4 of an OIDC token.
+fn key_id(header: &Value) -> Result<&str, TokenError> {
+    if header.get("x5c").is_some() {
+        return Err(TokenError::HeaderMember("x5c"));
     }
     match header.get("kid") {
-        Some(Value::String(kid)) if !kid.is_empty() => Ok(kid.clone()),
+        Some(Value::String(kid)) if !kid.is_empty() => Ok(kid),
         _ => Err(TokenError::NoKeyId),
     }
+}
+
+/// Step 4 of a PKI token. One that also names a key would leave open which of the two signed.
+fn chain(header: &Value) -> Result<Chain, TokenError> {
+    if header.get("kid").is_some() {
+        return Err(TokenError::HeaderMember("kid"));
+    }
+    Chain::parse(header.get("x5c").ok_or(TokenError::NoChain)?)
 }
 
 fn expect_text(claim: &'static str, got: String, want: &str) -> Result<(), TokenError> {

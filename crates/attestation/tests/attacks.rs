@@ -2,63 +2,25 @@
 
 #![allow(clippy::expect_used, reason = "helpers of tests, outside #[test] functions")]
 
+mod common;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use csign_attestation::{Claims, Expected, Jwks, LIMITS, Override, Token, TokenError, verify};
+use csign_attestation::{Claims, Expected, Jwks, Keys, LIMITS, Override, Token, TokenError, verify};
 use proptest::prelude::*;
-use rsa::{
-    RsaPrivateKey, pkcs1v15::SigningKey, pkcs8::DecodePrivateKey, signature::SignatureEncoding as _,
-    signature::Signer as _, traits::PublicKeyParts as _,
-};
+use rsa::traits::PublicKeyParts as _;
 use serde_json::{Value, json};
-use sha2::Sha256;
 
-const ISSUER: &str = "https://confidentialcomputing.googleapis.com";
-const AUDIENCE: &str = "https://csign.dev/boot";
-const NONCE: &str = "0123456789abcdef0123456789abcdef";
-const NOW: u64 = 1_757_100_000;
+use crate::common::{AUDIENCE, ISSUER, NONCE, NOW, expected, payload, private_key, sign_text};
 
-fn private_key() -> RsaPrivateKey {
-    RsaPrivateKey::from_pkcs8_der(include_bytes!("fixtures/worthless-rsa-2048.pkcs8.der")).expect("fixture")
-}
-
-fn jwks() -> Jwks {
-    let key = private_key();
+fn keys() -> Keys {
+    let key = private_key('a');
     let [n, e] = [key.n_bytes(), key.e_bytes()].map(|number| BASE64_URL_SAFE_NO_PAD.encode(number));
     let set = json!({"keys": [{"kty": "RSA", "kid": "k1", "alg": "RS256", "use": "sig", "n": n, "e": e}]});
-    Jwks::parse(set.to_string().as_bytes()).expect("key set")
-}
-
-fn expected() -> Expected<'static> {
-    Expected { issuer: ISSUER, audience: AUDIENCE, nonce: Some(NONCE), now: NOW, leeway: 30 }
+    Jwks::parse(set.to_string().as_bytes()).expect("key set").into()
 }
 
 fn header() -> Value {
     json!({"alg": "RS256", "kid": "k1", "typ": "JWT"})
-}
-
-fn payload() -> Value {
-    json!({
-        "iss": ISSUER, "aud": AUDIENCE, "iat": NOW - 60, "nbf": NOW - 60, "exp": NOW + 3540,
-        "sub": "https://www.googleapis.com/compute/v1/projects/op/zones/z/instances/vm", "eat_nonce": [NONCE],
-        "secboot": true, "hwmodel": "GCP_INTEL_TDX", "swname": "CONFIDENTIAL_SPACE", "swversion": ["250800"],
-        "dbgstat": "disabled-since-boot", "google_service_accounts": ["vm@op.iam.gserviceaccount.com"],
-        "submods": {
-            "confidential_space": {"support_attributes": ["LATEST", "STABLE", "USABLE"]},
-            "container": {
-                "image_reference": "r.example/team/workload@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-                "image_digest": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-                "restart_policy": "Never", "args": ["/workload"], "env": {"PATH": "/"}, "env_override": null,
-                "image_signatures": [{"key_id": "ab".repeat(32), "signature": "MEUCIQ==",
-                                      "signature_algorithm": "ECDSA_P256_SHA256"}]},
-            "gce": {"zone": "z", "project_id": "op", "project_number": "1234", "instance_name": "vm",
-                    "instance_id": "5678"}}})
-}
-
-/// Signs the exact texts, so that they may be malformed.
-fn sign_text(header: &str, payload: &str) -> String {
-    let [header, payload] = [header, payload].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
-    let signature = SigningKey::<Sha256>::new(private_key()).sign(format!("{header}.{payload}").as_bytes());
-    format!("{header}.{payload}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.to_bytes()))
 }
 
 fn sign(header: &Value, payload: &Value) -> String {
@@ -69,7 +31,7 @@ fn sign(header: &Value, payload: &Value) -> String {
 fn with(change: impl FnOnce(&mut Value)) -> Result<Claims, TokenError> {
     let mut payload = payload();
     change(&mut payload);
-    verify(&sign(&header(), &payload), &jwks(), &expected())
+    verify(&sign(&header(), &payload), &keys(), &expected())
 }
 
 fn remove(value: &mut Value, pointer: &str) {
@@ -94,14 +56,14 @@ fn a_good_token_gives_its_claims() {
 fn algorithms_other_than_rs256_are_refused() {
     for alg in ["none", "None", "HS256", "RS384", "PS256", "ES256", "rs256", ""] {
         let token = sign(&json!({"alg": alg, "kid": "k1"}), &payload());
-        assert!(matches!(verify(&token, &jwks(), &expected()), Err(TokenError::Algorithm(_))), "{alg:?}");
+        assert!(matches!(verify(&token, &keys(), &expected()), Err(TokenError::Algorithm(_))), "{alg:?}");
         let (unsigned, _) = token.rsplit_once('.').expect("compact");
         let stripped = format!("{unsigned}.");
-        assert!(matches!(verify(&stripped, &jwks(), &expected()), Err(TokenError::Algorithm(_))), "{alg:?}");
+        assert!(matches!(verify(&stripped, &keys(), &expected()), Err(TokenError::Algorithm(_))), "{alg:?}");
     }
     for header in [json!({"kid": "k1"}), json!({"alg": ["RS256"], "kid": "k1"}), json!(["RS256"])] {
         let token = sign(&header, &payload());
-        assert!(matches!(verify(&token, &jwks(), &expected()), Err(TokenError::Algorithm(_))), "{header}");
+        assert!(matches!(verify(&token, &keys(), &expected()), Err(TokenError::Algorithm(_))), "{header}");
     }
 }
 
@@ -111,7 +73,7 @@ fn keys_and_extensions_in_the_header_are_refused() {
         for value in [json!([member]), json!("https://evil.example/keys"), json!(false), Value::Null] {
             let mut header = header();
             header[member] = value;
-            let refused = verify(&sign(&header, &payload()), &jwks(), &expected());
+            let refused = verify(&sign(&header, &payload()), &keys(), &expected());
             assert!(matches!(refused, Err(TokenError::HeaderMember(_))), "{header}: {refused:?}");
         }
     }
@@ -119,7 +81,7 @@ fn keys_and_extensions_in_the_header_are_refused() {
 
 #[test]
 fn a_wrong_absent_or_duplicate_kid_is_refused() {
-    let verdict = |header: &str| verify(&sign_text(header, &payload().to_string()), &jwks(), &expected());
+    let verdict = |header: &str| verify(&sign_text(header, &payload().to_string()), &keys(), &expected());
     assert!(matches!(verdict(r#"{"alg":"RS256","kid":"other"}"#), Err(TokenError::UnknownKey(_))));
     assert!(matches!(verdict(r#"{"alg":"RS256"}"#), Err(TokenError::NoKeyId)));
     assert!(matches!(verdict(r#"{"alg":"RS256","kid":""}"#), Err(TokenError::NoKeyId)));
@@ -136,15 +98,15 @@ fn every_change_of_a_signed_byte_is_noticed() {
     let mut other = payload();
     other["google_service_accounts"] = json!(["evil@op.iam.gserviceaccount.com"]);
     let swapped = format!("{head}.{}.{signature}", BASE64_URL_SAFE_NO_PAD.encode(other.to_string()));
-    assert!(matches!(verify(&swapped, &jwks(), &expected()), Err(TokenError::Signature)));
+    assert!(matches!(verify(&swapped, &keys(), &expected()), Err(TokenError::Signature)));
     let zero = format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode([0; 256]));
-    assert!(matches!(verify(&zero, &jwks(), &expected()), Err(TokenError::Signature)));
+    assert!(matches!(verify(&zero, &keys(), &expected()), Err(TokenError::Signature)));
     let empty = format!("{signed}.");
-    assert!(matches!(verify(&empty, &jwks(), &expected()), Err(TokenError::Signature)));
+    assert!(matches!(verify(&empty, &keys(), &expected()), Err(TokenError::Signature)));
     // The same signature with a leading zero byte is another text for one token.
     let raw = BASE64_URL_SAFE_NO_PAD.decode(signature).expect("base64url");
     let longer = format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode([&[0][..], &raw].concat()));
-    assert!(matches!(verify(&longer, &jwks(), &expected()), Err(TokenError::Signature)));
+    assert!(matches!(verify(&longer, &keys(), &expected()), Err(TokenError::Signature)));
 }
 
 #[test]
@@ -164,9 +126,9 @@ fn malformed_compact_forms_are_refused() {
         good.replacen('.', "..", 1),
         format!("{head}+/.{rest}"),
     ] {
-        assert!(verify(&bad, &jwks(), &expected()).is_err(), "{bad:?} was accepted");
+        assert!(verify(&bad, &keys(), &expected()).is_err(), "{bad:?} was accepted");
     }
-    assert!(matches!(verify(&format!("{good}="), &jwks(), &expected()), Err(TokenError::Compact(_))));
+    assert!(matches!(verify(&format!("{good}="), &keys(), &expected()), Err(TokenError::Compact(_))));
 }
 
 #[test]
@@ -183,7 +145,7 @@ fn duplicate_claims_are_refused() {
     let deep = text.replacen(r#""gce":{"#, r#""gce":{"project_id":"evil","#, 1);
     assert_ne!(deep, text);
     for bad in [twice, deep] {
-        let refused = verify(&sign_text(&header().to_string(), &bad), &jwks(), &expected());
+        let refused = verify(&sign_text(&header().to_string(), &bad), &keys(), &expected());
         assert!(matches!(refused, Err(TokenError::Json { part: "payload", .. })), "{refused:?}");
     }
 }
@@ -263,7 +225,7 @@ fn nonces_are_compared() {
     let mut default_token = payload();
     remove(&mut default_token, "/eat_nonce");
     let expect = Expected { nonce: None, ..expected() };
-    assert!(verify(&sign(&header(), &default_token), &jwks(), &expect).is_ok());
+    assert!(verify(&sign(&header(), &default_token), &keys(), &expect).is_ok());
 }
 
 #[test]
@@ -315,6 +277,36 @@ fn absence_has_its_stated_meaning() {
 }
 
 #[test]
+fn claims_that_decide_nothing_are_read_in_every_form_and_refuse_none() {
+    let tdx = json!({"gcp_attester_tcb_status": "UpToDate", "gcp_attester_tcb_date": "2024-03-13T00:00:00Z"});
+    let status = |claims: Claims| claims.details.tdx.and_then(|tdx| tdx.tcb_status);
+    assert_eq!(status(with(|p| p["tdx"] = json!([tdx])).expect("documented")).as_deref(), Some("UpToDate"));
+    assert_eq!(status(with(|p| p["tdx"] = tdx.clone()).expect("object")).as_deref(), Some("UpToDate"));
+    assert_eq!(status(with(|p| p["submods"]["tdx"] = tdx.clone()).expect("submods")).as_deref(), Some("UpToDate"));
+    let claims = with(|p| {
+        p["oemid"] = json!(11129);
+        p["attester_tcb"] = json!("INTEL");
+        p["submods"]["nvidia_gpu"] = json!({"cc_mode": "DEVTOOLS"});
+        p["submods"]["confidential_space"]["monitoring_enabled"] = json!({"memory": true});
+        p["https://aws.amazon.com/tags"] = json!({"principal_tags": {"gce.zone": ["z"]}});
+    });
+    let details = claims.expect("reads").details;
+    assert_eq!((details.oemid, details.attester_tcb), (Some(11129), vec!["INTEL".to_owned()]));
+    assert_eq!((details.gpu_cc_mode.as_deref(), details.memory_monitoring), (Some("DEVTOOLS"), Some(true)));
+    assert_eq!(details.aws_principal_tags["gce.zone"], ["z"]);
+    for odd in [json!(1), json!("x"), json!([]), json!({}), json!([1]), Value::Null] {
+        let claims = with(|p| {
+            for claim in ["tdx", "oemid", "attester_tcb", "eat_profile", "https://aws.amazon.com/tags"] {
+                p[claim] = odd.clone();
+            }
+            p["submods"]["nvidia_gpu"] = odd.clone();
+            p["submods"]["container"]["image_id"] = odd.clone();
+        });
+        assert!(claims.is_ok(), "{odd}: {claims:?}");
+    }
+}
+
+#[test]
 fn overrides_are_read_in_all_their_forms() {
     let read =
         |value: Value| with(|p| p["submods"]["container"]["cmd_override"] = value).map(|c| c.container.cmd_override);
@@ -357,7 +349,7 @@ fn debug_never_prints_a_token() {
     let shown = format!("{token:?}");
     assert!(shown.len() < 40 && !shown.contains(&text[..20]), "{shown}");
     for damaged in [format!("{text}="), text.replace('.', ""), text.replacen("ey", "e", 1)] {
-        let error = verify(&damaged, &jwks(), &expected()).expect_err("damaged");
+        let error = verify(&damaged, &keys(), &expected()).expect_err("damaged");
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains(&text[30..60]) && !shown.contains(&text[text.len() - 60..text.len() - 20]), "{shown}");
     }
@@ -368,9 +360,9 @@ proptest! {
 
     #[test]
     fn arbitrary_tokens_never_panic(token in ".{0,400}", header in ".{0,80}", payload in any::<Vec<u8>>()) {
-        let _ = verify(&token, &jwks(), &expected());
+        let _ = verify(&token, &keys(), &expected());
         let [header, payload] = [header.into_bytes(), payload].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
-        let _ = verify(&format!("{header}.{payload}.AAAA"), &jwks(), &expected());
+        let _ = verify(&format!("{header}.{payload}.AAAA"), &keys(), &expected());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! May the workload start? The token must verify, the machine must be what the contract asks for, and the parties must
 //! have signed the image that the token names.
 
-use csign_attestation::{Claims, Expected, Jwks, Override, TokenError, verify};
+use csign_attestation::{Claims, Expected, Keys, Override, TokenError, verify};
 use csign_contract::{Contract, SIMULATOR_VARIABLE};
 use csign_oci::{Pinned, Reference};
 use serde::Serialize;
@@ -52,11 +52,11 @@ impl<'r> BootCheck<'r> {
         contract: &Contract,
         roster: &'r Roster,
         token: &str,
-        jwks: &Jwks,
+        keys: &Keys,
         expected: &Expected<'_>,
     ) -> Result<Self, TokenError> {
         // 1.
-        let claims = verify(token, jwks, expected)?;
+        let claims = verify(token, keys, expected)?;
         Ok(Self::of_claims(contract, roster, claims))
     }
 
