@@ -80,11 +80,10 @@ impl BootError {
             Self::ReadContract { .. } | Self::Contract(_) | Self::Roster(_) | Self::Endpoint(_) => ExitStatus::Usage,
             Self::Issuer(IssuerError::Pin(_)) => ExitStatus::Usage,
             Self::Token(_) | Self::Issuer(IssuerError::Document(_) | IssuerError::Endpoint(_)) => ExitStatus::Rejected,
-            Self::Launcher(_)
-            | Self::Machine(_)
-            | Self::Listen { .. }
-            | Self::State(_)
-            | Self::Issuer(IssuerError::Fetch { .. }) => ExitStatus::CouldNotCheck,
+            Self::Launcher(_) | Self::Machine(_) | Self::Listen { .. } | Self::Issuer(IssuerError::Fetch { .. }) => {
+                ExitStatus::CouldNotCheck
+            }
+            Self::State(error) => error.status(),
             Self::Refused(refused) => refused.verdict.into(),
         }
     }
@@ -107,7 +106,7 @@ impl BootError {
                 error.hint().unwrap_or("the token is not one for this contract; see the reason above")
             }
             Self::Refused(_) => "see the table: what is REFUSED must change, what is UNCHECKED could not be read",
-            Self::State(_) => "the container needs a writable /var/lib/csign with free space",
+            Self::State(error) => error.hint(),
         }
     }
 }

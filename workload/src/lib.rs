@@ -34,12 +34,12 @@ pub use log::Log;
 pub use metrics::{Call, LaneState, Metrics, Outcome};
 pub use run_loop::MessageLoop;
 pub use setting::Setting;
-pub use state::{State, StateError};
+pub use state::{Recorded, State, StateError};
 
 /// Boots, then processes messages until `stop`. What it did goes to `log`; a boot that fails is reported in one table.
 ///
-/// Exit status: 0 stopped when asked to; 1 the boot was refused; 2 the contract or its environment makes no sense; 3
-/// something needed for the boot could not be read.
+/// Exit status: 0 stopped when asked to; 1 the boot was refused, or the state was tampered with; 2 the contract or its
+/// environment makes no sense; 3 something needed for the boot could not be read.
 pub async fn run(setting: &Setting, log: &Log, stop: impl Future<Output = ()>) -> ExitStatus {
     let started = Instant::now();
     let mut stop = std::pin::pin!(stop);
@@ -81,10 +81,17 @@ async fn work(
     log.label("image", &image);
     metrics.booted(&image, started.elapsed());
     report::verified(log, verified.get(), started.elapsed());
-    let message_loop = match MessageLoop::new(verified, setting, log, metrics) {
+    let message_loop = match MessageLoop::new(verified, setting, log, metrics).await {
         Ok(message_loop) => message_loop,
         Err(error) => return report::refused(log, &error),
     };
-    message_loop.run(stop).await;
-    ExitStatus::Success
+    let state = message_loop.state();
+    let stop = async {
+        tokio::select! { () = stop => {}, _ = state.ended() => {} }
+    };
+    message_loop.run(std::pin::pin!(stop)).await;
+    match state.failure().filter(StateError::is_final) {
+        Some(error) => report::state_ended(log, &error),
+        None => ExitStatus::Success,
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use csign_trust::{Boot, ExitStatus, Verdict};
 
-use crate::{boot::BootError, log::Log};
+use crate::{boot::BootError, log::Log, state::StateError};
 
 /// Reports why the workload does not start.
 pub(crate) fn refused(log: &Log, error: &BootError) -> ExitStatus {
@@ -47,4 +47,11 @@ pub(crate) fn verified(log: &Log, boot: &Boot, took: Duration) {
             ("parties", boot.contract.parties.len().into()),
         ],
     );
+}
+
+/// Says why the workload stopped though nobody asked it to.
+pub(crate) fn state_ended(log: &Log, error: &StateError) -> ExitStatus {
+    log.say(&format!("the workload stops: {error}\nhint: {}\n", error.hint()));
+    log.error("the state cannot be used any more", &[("reason", error.to_string().into())]);
+    error.status()
 }

@@ -51,7 +51,7 @@ const PULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 /// ```no_run
 /// # use workload::{Log, MessageLoop, Metrics, Setting};
 /// fn start(boot: csign_trust::Verified<csign_trust::Boot>, setting: &Setting, log: &Log, metrics: &Metrics) {
-///     let _ = MessageLoop::new(boot, setting, log, metrics);
+///     drop(MessageLoop::new(boot, setting, log, metrics));
 /// }
 /// ```
 ///
@@ -60,7 +60,7 @@ const PULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 /// ```compile_fail,E0308
 /// # use workload::{Log, MessageLoop, Metrics, Setting};
 /// fn start(boot: csign_trust::Boot, setting: &Setting, log: &Log, metrics: &Metrics) {
-///     let _ = MessageLoop::new(boot, setting, log, metrics);
+///     drop(MessageLoop::new(boot, setting, log, metrics));
 /// }
 /// ```
 pub struct MessageLoop {
@@ -91,12 +91,12 @@ enum Ended {
 }
 
 impl MessageLoop {
-    /// Opens the state and prepares one lane per collaborator; nothing is pulled yet.
+    /// Opens the state that the contract names and prepares one lane per collaborator; nothing is pulled yet.
     ///
     /// # Errors
     /// The state cannot be opened.
-    pub fn new(boot: Verified<Boot>, setting: &Setting, log: &Log, metrics: &Metrics) -> Result<Self, BootError> {
-        let state = State::open(&setting.state())?;
+    pub async fn new(boot: Verified<Boot>, setting: &Setting, log: &Log, metrics: &Metrics) -> Result<Self, BootError> {
+        let state = State::open(&boot.get().contract, setting, metrics).await?;
         Self::with_state(boot, setting, log, metrics, state)
     }
 
@@ -141,7 +141,13 @@ impl MessageLoop {
             }
             pause = (pause * 2).min(PULL_PAUSE.1);
         }
-        self.shared.log_totals();
+        self.shared.log_totals().await;
+        self.shared.state.close().await;
+    }
+
+    /// The state that it writes to.
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.shared.state)
     }
 
     /// One streaming pull, until it breaks or `stop`.
@@ -213,7 +219,6 @@ impl Shared {
         let fate = match self.process(&message, stopped.clone()).await {
             Ok(fate) => fate,
             Err(error) => {
-                self.metrics.commit_failed();
                 self.log.error("keeping a result failed", &[("reason", error.to_string().into())]);
                 let _ = timeout(STATE_PAUSE, stopped.wait_for(|stopped| *stopped)).await;
                 Fate::Again
@@ -248,7 +253,7 @@ impl Shared {
             return self.refuse(message, collaborator, "no-ciphertext").await;
         }
         // 2.
-        if self.state.is_counted(collaborator, id)? {
+        if self.state.is_counted(collaborator, id).await? {
             self.log.info("already counted", &[("collaborator", collaborator.into()), ("message", id.into())]);
             return Ok(Fate::Done);
         }
@@ -290,16 +295,14 @@ impl Shared {
         };
         // 6.
         let total = words.total();
-        let (state, of, name) = (Arc::clone(&self.state), collaborator.to_owned(), id.to_owned());
-        let recorded = durable(move || state.count(&of, &name, &words.0)).await?;
+        let recorded = self.state.count(collaborator, id, &words.0).await?;
         self.log_counts(collaborator, id, total, recorded);
         Ok(Fate::Done)
     }
 
     /// Refuses a message for good: durable, then it may be acknowledged.
     async fn refuse(&self, message: &Message, collaborator: &str, code: &'static str) -> Result<Fate, StateError> {
-        let (state, delivery) = (Arc::clone(&self.state), message.message_id.clone());
-        durable(move || state.refuse(&delivery, code)).await?;
+        self.state.refuse(&message.message_id, code).await?;
         self.metrics.message(collaborator, Outcome::Refused);
         self.log.error(
             "message refused",
@@ -339,19 +342,9 @@ impl Shared {
         );
     }
 
-    fn log_totals(&self) {
-        let messages = self.state.messages().unwrap_or_default();
-        let refusals: Value = self.state.refusals().unwrap_or_default().into_iter().collect();
+    async fn log_totals(&self) {
+        let messages = self.state.messages().await.unwrap_or_default();
+        let refusals: Value = self.state.refusals().await.unwrap_or_default().into_iter().collect();
         self.log.info("stopped", &[("messages", messages.into()), ("refused", refusals)]);
-    }
-}
-
-/// Runs a write off the threads that serve the network.
-async fn durable<T: Send + 'static>(
-    write: impl FnOnce() -> Result<T, StateError> + Send + 'static,
-) -> Result<T, StateError> {
-    match tokio::task::spawn_blocking(write).await {
-        Ok(result) => result,
-        Err(error) => Err(StateError::interrupted(&error)),
     }
 }

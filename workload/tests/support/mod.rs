@@ -386,8 +386,43 @@ impl Site {
         self.simulator.pubsub().backlog(SUBSCRIPTION).unwrap()
     }
 
-    pub fn state(&self) -> workload::State {
-        workload::State::open(&self.path("var/lib/csign/state.redb")).unwrap()
+    /// What the stopped workload left.
+    pub fn state(&self) -> Left {
+        let (path, contract) = (self.path("var/lib/csign/state.redb"), self.contract.clone());
+        // A thread of its own, because the caller runs in a runtime already.
+        let read = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let state = workload::State::in_file(&contract, &path).unwrap();
+                let (counts, refusals) = (state.counts().await.unwrap(), state.refusals().await.unwrap());
+                let messages = state.messages().await.unwrap();
+                state.close().await;
+                Left { counts, refusals, messages }
+            })
+        };
+        std::thread::spawn(read).join().unwrap()
+    }
+}
+
+/// The content of a state.
+#[derive(Debug)]
+pub struct Left {
+    counts: BTreeMap<String, u64>,
+    refusals: BTreeMap<String, u64>,
+    messages: u64,
+}
+
+impl Left {
+    pub fn counts(&self) -> io::Result<BTreeMap<String, u64>> {
+        Ok(self.counts.clone())
+    }
+
+    pub fn refusals(&self) -> io::Result<BTreeMap<String, u64>> {
+        Ok(self.refusals.clone())
+    }
+
+    pub fn messages(&self) -> io::Result<u64> {
+        Ok(self.messages)
     }
 }
 
@@ -494,6 +529,11 @@ impl Recorder {
     pub fn text(&self) -> String {
         format!("{}\n{}", self.events.text(), self.people.text())
     }
+}
+
+/// Words and how often.
+pub fn words(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    pairs.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect()
 }
 
 /// Waits for something that must happen; fails only when it takes absurdly long.

@@ -1,0 +1,242 @@
+//! The store in a file of the workload's own. Confidential Space keeps a container's files in encrypted memory, so the
+//! contract need not name a key for it.
+
+mod migrate;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+};
+
+use redb::{
+    Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError, WriteTransaction,
+};
+
+use super::{
+    Recorded,
+    codec::{Codec, Head, Key},
+    error::{CommitError, StateError},
+    plan::{Audit, Effect, Newest, Plan, rows},
+};
+
+/// Name → value: `format`, `contract`, `key` (wrapped by KMS) where there is one, and `head`.
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Messages that are in the counts, and refused deliveries.
+const SEEN: TableDefinition<'_, &Key, ()> = TableDefinition::new("seen");
+/// Words.
+const NUMBERS: TableDefinition<'_, &Key, &[u8]> = TableDefinition::new("numbers");
+
+/// The newest format that this program knows. Format 0 had words and ids as they are.
+const FORMAT: u64 = 1;
+
+/// The file.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    /// `None` on other storage than a file.
+    path: Option<PathBuf>,
+    /// `None` when it was closed.
+    database: RwLock<Option<Database>>,
+}
+
+impl Embedded {
+    /// Opens the file, or makes it; [`Self::begin`] comes next.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        Ok(Self { path: Some(path.to_owned()), database: RwLock::new(Some(open(path)?)) })
+    }
+
+    /// Opens a store on other storage than a file.
+    pub(crate) fn on(storage: impl redb::StorageBackend) -> Result<Self, StateError> {
+        let database = Database::builder().create_with_backend(storage).map_err(StateError::opening)?;
+        Ok(Self { path: None, database: RwLock::new(Some(database)) })
+    }
+
+    /// The store's key as KMS wrapped it.
+    #[allow(dead_code, reason = "for the key, which comes next")]
+    pub(crate) fn wrapped_key(&self) -> Result<Option<Vec<u8>>, StateError> {
+        self.reading(|transaction| match transaction.open_table(META) {
+            Ok(meta) => Ok(meta.get("key").map_err(reading)?.map(|key| key.value().to_vec())),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(reading(error)),
+        })
+    }
+
+    /// Makes the tables where there are none, brings an older format forward, and refuses another contract's store.
+    pub(crate) fn begin(&self, codec: &Codec, contract: &str, wrapped: Option<&[u8]>) -> Result<(), StateError> {
+        self.writing(|transaction| {
+            let head = {
+                let mut meta = transaction.open_table(META).map_err(opening)?;
+                let format = meta.get("format").map_err(opening)?.map(|format| format.value().to_vec());
+                if let Some(format) = format {
+                    return compatible(
+                        &format,
+                        meta.get("contract").map_err(opening)?.map(|c| c.value().to_vec()),
+                        contract,
+                    );
+                }
+                meta.insert("format", FORMAT.to_be_bytes().as_slice()).map_err(opening)?;
+                meta.insert("contract", contract.as_bytes()).map_err(opening)?;
+                if let Some(wrapped) = wrapped {
+                    meta.insert("key", wrapped).map_err(opening)?;
+                }
+                let head = migrate::from_format_0(&transaction, codec)?;
+                let sealed = codec.sealer()?.head(&head)?;
+                meta.insert("head", sealed.as_slice()).map_err(opening)?;
+                head
+            };
+            debug_assert!(head.sequence <= 1);
+            transaction.commit().map_err(opening)
+        })
+    }
+
+    /// Is a row of a message or delivery there?
+    pub(crate) fn is_known(&self, id: &Key) -> Result<bool, StateError> {
+        self.reading(|transaction| {
+            Ok(transaction.open_table(SEEN).map_err(reading)?.get(id).map_err(reading)?.is_some())
+        })
+    }
+
+    /// Writes the effects in one transaction; durable when it returns.
+    pub(crate) fn commit(
+        &self,
+        codec: &Codec,
+        newest: &mut Newest,
+        effects: &[Effect],
+    ) -> Result<Vec<Recorded>, CommitError> {
+        let written = self.writing(|transaction| self::commit(transaction, codec, newest, effects));
+        if let Err(StateError::Unavailable { .. }) = &written {
+            self.reopen();
+        }
+        written.map_err(CommitError::Failed)
+    }
+
+    pub(crate) fn head(&self, codec: &Codec) -> Result<Head, StateError> {
+        self.reading(|transaction| head(&transaction.open_table(META).map_err(reading)?, codec))
+    }
+
+    /// Holds every row against the head; with `keep`, returns the counts.
+    pub(crate) fn audit(&self, codec: &Codec, keep: bool) -> Result<BTreeMap<String, u64>, StateError> {
+        self.reading(|transaction| {
+            let mut audit = Audit::new(codec, keep);
+            for entry in transaction.open_table(SEEN).map_err(reading)?.iter().map_err(reading)? {
+                audit.seen(entry.map_err(reading)?.0.value());
+            }
+            for entry in transaction.open_table(NUMBERS).map_err(reading)?.iter().map_err(reading)? {
+                let (key, value) = entry.map_err(reading)?;
+                audit.number(key.value(), value.value())?;
+            }
+            audit.finish(&head(&transaction.open_table(META).map_err(reading)?, codec)?)
+        })
+    }
+
+    /// Gives the file back; whatever comes later is refused.
+    pub(crate) fn close(&self) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// After an error of the disk the library refuses everything until the file is opened anew. Where that fails too,
+    /// the next attempt tries again.
+    fn reopen(&self) {
+        let Some(path) = &self.path else { return };
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if database.take().is_some() {
+            *database = open(path).ok();
+        }
+    }
+
+    fn open_now(&self) -> Result<RwLockReadGuard<'_, Option<Database>>, StateError> {
+        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_some() { Ok(guard) } else { Err(StateError::Closed) }
+    }
+
+    fn reading<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, StateError>) -> Result<T, StateError> {
+        let guard = self.open_now()?;
+        let database = guard.as_ref().ok_or(StateError::Closed)?;
+        read(&database.begin_read().map_err(reading)?)
+    }
+
+    fn writing<T>(&self, write: impl FnOnce(WriteTransaction) -> Result<T, StateError>) -> Result<T, StateError> {
+        let guard = self.open_now()?;
+        let database = guard.as_ref().ok_or(StateError::Closed)?;
+        write(database.begin_write().map_err(writing)?)
+    }
+}
+
+fn open(path: &Path) -> Result<Database, StateError> {
+    let failed = |why: String| StateError::opening(format!("{}: {why}", path.display()));
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
+    }
+    Database::create(path).map_err(|error| failed(error.to_string()))
+}
+
+fn commit(
+    transaction: WriteTransaction,
+    codec: &Codec,
+    newest: &mut Newest,
+    effects: &[Effect],
+) -> Result<Vec<Recorded>, StateError> {
+    let plan = {
+        let mut meta = transaction.open_table(META).map_err(writing)?;
+        let mut seen = transaction.open_table(SEEN).map_err(writing)?;
+        let mut numbers = transaction.open_table(NUMBERS).map_err(writing)?;
+        let head = head(&meta, codec)?;
+        newest.accept(&head)?;
+        let (ids, words) = rows(effects);
+        let mut known = HashSet::new();
+        for id in ids {
+            if seen.get(&id).map_err(writing)?.is_some() {
+                known.insert(id);
+            }
+        }
+        let mut values = HashMap::new();
+        for word in words {
+            if let Some(value) = numbers.get(&word).map_err(writing)? {
+                values.insert(word, value.value().to_vec());
+            }
+        }
+        let plan = Plan::of(codec, head, effects, &known, values)?;
+        for id in &plan.seen {
+            seen.insert(id, ()).map_err(writing)?;
+        }
+        for (word, value) in &plan.numbers {
+            numbers.insert(word, value.as_slice()).map_err(writing)?;
+        }
+        if let Some((_, sealed)) = &plan.head {
+            meta.insert("head", sealed.as_slice()).map_err(writing)?;
+        }
+        plan
+    };
+    if let Some((head, _)) = &plan.head {
+        transaction.commit().map_err(writing)?;
+        newest.accept(head)?;
+    }
+    Ok(plan.outcomes)
+}
+
+fn head(meta: &impl redb::ReadableTable<&'static str, &'static [u8]>, codec: &Codec) -> Result<Head, StateError> {
+    let head = meta.get("head").map_err(reading)?.ok_or(StateError::tampered("its head is absent"))?;
+    codec.open_head(head.value())
+}
+
+fn compatible(format: &[u8], found: Option<Vec<u8>>, contract: &str) -> Result<(), StateError> {
+    let format =
+        format.try_into().map(u64::from_be_bytes).map_err(|_| StateError::tampered("its format is no number"))?;
+    if format > FORMAT {
+        return Err(StateError::Newer { found: format, known: FORMAT });
+    }
+    let found = String::from_utf8_lossy(&found.unwrap_or_default()).into_owned();
+    if found == contract { Ok(()) } else { Err(StateError::AnotherContract { found, want: contract.to_owned() }) }
+}
+
+fn opening(error: impl Into<redb::Error>) -> StateError {
+    StateError::opening(error.into())
+}
+
+fn reading(error: impl Into<redb::Error>) -> StateError {
+    StateError::reading(error.into())
+}
+
+fn writing(error: impl Into<redb::Error>) -> StateError {
+    StateError::writing(error.into())
+}
