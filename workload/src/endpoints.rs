@@ -78,6 +78,11 @@ impl Endpoints {
         self.service("https://cloudkms.googleapis.com")
     }
 
+    /// Secret Manager.
+    pub(crate) fn secret_manager(&self) -> String {
+        self.service("https://secretmanager.googleapis.com")
+    }
+
     /// Pub/Sub.
     pub(crate) fn pubsub(&self) -> String {
         self.service("https://pubsub.googleapis.com")

@@ -238,7 +238,7 @@ async fn nothing_is_acknowledged_before_it_is_durable() {
     let boot = workload::boot(&site.setting(), &log.log()).await.unwrap();
     let broken = Arc::new(AtomicBool::new(false));
     let storage = Breakable { inner: InMemoryBackend::new(), broken: broken.clone() };
-    let state = State::on(&site.contract, storage).unwrap();
+    let state = State::on(&site.contract, storage).await.unwrap();
     broken.store(true, Ordering::SeqCst);
     let message_loop =
         MessageLoop::with_state(boot, &site.setting(), &log.log(), &Metrics::new(&site.contract), state).unwrap();

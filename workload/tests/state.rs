@@ -63,7 +63,7 @@ async fn writes_that_wait_together_share_a_transaction_and_each_counts_once() {
     const MESSAGES: u64 = 2000;
     let disk = Disk::default();
     let syncs = Arc::clone(&disk.syncs);
-    let state = Arc::new(State::on(&contract(), disk).unwrap());
+    let state = Arc::new(State::on(&contract(), disk).await.unwrap());
     let before = syncs.load(Ordering::SeqCst);
     // Every message comes from three deliveries at once.
     let tasks: Vec<_> = (0..MESSAGES * 3)
@@ -91,7 +91,7 @@ async fn writes_that_wait_together_share_a_transaction_and_each_counts_once() {
 async fn a_full_disk_is_an_error_and_never_a_count() {
     let disk = Disk::default();
     let full = Arc::clone(&disk.full);
-    let state = State::on(&contract(), disk).unwrap();
+    let state = State::on(&contract(), disk).await.unwrap();
     state.count("c1", "m1", &words(&[("a", 1)])).await.unwrap();
     full.store(true, Ordering::SeqCst);
     let error = state.count("c1", "m2", &words(&[("a", 1)])).await.unwrap_err();
@@ -117,7 +117,7 @@ async fn a_file_of_format_0_is_brought_forward_and_still_knows_its_messages() {
     transaction.commit().unwrap();
     drop(old);
     for _ in 0..2 {
-        let state = State::in_file(&contract(), &path).unwrap();
+        let state = State::in_file(&contract(), &path).await.unwrap();
         assert!(state.is_counted("c1", "m1").await.unwrap());
         assert_eq!(state.count("c1", "m1", &words(&[("alice", 1)])).await.unwrap(), Recorded::Again);
         state.refuse("17", "undecryptable").await.unwrap();
@@ -132,9 +132,9 @@ async fn a_file_of_another_contract_or_of_a_newer_workload_is_refused() {
     const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("state.redb");
-    State::in_file(&contract(), &path).unwrap().close().await;
+    State::in_file(&contract(), &path).await.unwrap().close().await;
     let other = Contract::from_toml(&contract_toml(&["another pin".to_owned()])).unwrap();
-    let error = State::in_file(&other, &path).unwrap_err();
+    let error = State::in_file(&other, &path).await.unwrap_err();
     let digest = contract().digest().to_string();
     assert!(matches!(&error, StateError::AnotherContract { found, .. } if *found == digest), "{error}");
     assert!(error.to_string().contains(&digest), "{error}");
@@ -143,6 +143,6 @@ async fn a_file_of_another_contract_or_of_a_newer_workload_is_refused() {
     transaction.open_table(META).unwrap().insert("format", 2_u64.to_be_bytes().as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(file);
-    let error = State::in_file(&contract(), &path).unwrap_err();
+    let error = State::in_file(&contract(), &path).await.unwrap_err();
     assert_eq!(error, StateError::Newer { found: 2, known: 1 });
 }

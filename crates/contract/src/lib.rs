@@ -7,6 +7,7 @@ pub mod lint;
 pub mod message;
 mod model;
 mod serving;
+mod state;
 #[cfg(feature = "toml")]
 mod template;
 mod validate;
@@ -17,6 +18,7 @@ pub use model::{
     Recipe, Signatures, Support, Threshold,
 };
 pub use serving::{Certificate, CollaboratorIngest, Health, Ingest};
+pub use state::{DatabaseUrl, State, StateKey};
 #[cfg(feature = "toml")]
 pub use template::template;
 

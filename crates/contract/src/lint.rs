@@ -1,6 +1,6 @@
 //! What a careful reader would ask about a valid contract. Warnings, never verdicts.
 
-use crate::{Contract, LogRedirect, Recipe, Support, Threshold};
+use crate::{Contract, LogRedirect, Recipe, State, Support, Threshold};
 
 /// One thing to think about.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -55,6 +55,18 @@ pub fn lint(contract: &Contract) -> Vec<Warning> {
                 ),
             );
         }
+    }
+    if let Some(key) = contract.state.key()
+        && key.kms_key.split('/').nth(1) == Some(contract.operator.project_id.as_str())
+    {
+        warn(
+            "state-key",
+            "state.key.kms_key is in the operator's own project: who runs the database can grant himself its key"
+                .to_owned(),
+        );
+    }
+    if matches!(contract.state, State::Postgres { key: None, .. }) {
+        warn("state-key", "[state] has no key: whoever runs the database reads every word".to_owned());
     }
     if contract.collaborators().next().is_none() {
         warn("no-collaborator", "no party has a [party.collaborator] table: nobody can send data".to_owned());

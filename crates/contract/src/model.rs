@@ -6,7 +6,7 @@ use csign_envelope::{KeyError, PublicKey, SignatureAlgorithm};
 use csign_oci::Repository;
 use serde::{Deserialize, Serialize, de};
 
-use crate::{Attestation, CollaboratorIngest, GOOGLE_ISSUER, Health, Ingest, PolicyRule, Sources};
+use crate::{Attestation, CollaboratorIngest, GOOGLE_ISSUER, Health, Ingest, PolicyRule, Sources, State};
 
 /// What all parties agree on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Contract {
     pub launch: Launch,
     /// Where messages come from.
     pub messages: Messages,
+    /// Where the counts are kept.
+    #[serde(default, skip_serializing_if = "State::is_usual")]
+    pub state: State,
     /// Where health and metrics are served; absent: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,

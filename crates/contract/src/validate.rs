@@ -1,5 +1,7 @@
 //! Checks that types cannot express. Each refusal names the member and says what to do.
 
+mod state;
+
 use std::collections::BTreeMap;
 
 use crate::{Contract, ContractError, Environment, SIMULATOR_SUFFIX, Threshold};
@@ -24,6 +26,7 @@ pub(crate) fn validate(contract: &Contract) -> Result<(), ContractError> {
     environment(contract)?;
     policies(contract)?;
     serving(contract)?;
+    state::state(contract)?;
     if contract.platform.hardware.is_empty() {
         return Err(invalid(
             "platform.hardware",
@@ -78,12 +81,7 @@ fn parties(contract: &Contract) -> Result<(), ContractError> {
         if let Some(collaborator) = &party.collaborator {
             let at_key = format!("{at} kms_key");
             resource(&at_key, &collaborator.kms_key, &["projects", "locations", "keyRings", "cryptoKeys"])?;
-            let at_provider = format!("{at} identity_provider");
-            let path = collaborator
-                .identity_provider
-                .strip_prefix("//iam.googleapis.com/")
-                .ok_or_else(|| invalid(&at_provider, "does not start with //iam.googleapis.com/"))?;
-            resource(&at_provider, path, &["projects", "locations", "workloadIdentityPools", "providers"])?;
+            provider(&format!("{at} identity_provider"), &collaborator.identity_provider)?;
         }
     }
     let mut providers = BTreeMap::new();
@@ -230,6 +228,14 @@ fn label(at: &str, text: &str) -> Result<(), ContractError> {
         && !text.starts_with('-')
         && !text.ends_with('-');
     if fine { Ok(()) } else { Err(invalid(at, "a name has 1 to 63 lowercase letters, digits or '-'")) }
+}
+
+/// `//iam.googleapis.com/projects/N/…/providers/X`.
+fn provider(at: &str, text: &str) -> Result<(), ContractError> {
+    let path = text
+        .strip_prefix("//iam.googleapis.com/")
+        .ok_or_else(|| invalid(at, "does not start with //iam.googleapis.com/"))?;
+    resource(at, path, &["projects", "locations", "workloadIdentityPools", "providers"])
 }
 
 /// `projects/P/locations/L/…`: the given collections in this order, each with an id.

@@ -36,7 +36,6 @@ const HEAD_STEP: usize = 512;
 pub(crate) struct StateKey(Zeroizing<[u8; 32]>);
 
 impl StateKey {
-    #[allow(dead_code, reason = "for the key, which comes next")]
     pub(crate) fn new(bytes: Zeroizing<[u8; 32]>) -> Self {
         Self(bytes)
     }

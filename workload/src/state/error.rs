@@ -107,7 +107,6 @@ impl StateError {
 #[derive(Debug)]
 pub(crate) enum CommitError {
     /// Something in it cannot be written; the other effects may be.
-    #[allow(dead_code, reason = "for the key, which comes next")]
     Refused(StateError),
     /// Nothing can be written now, or ever.
     Failed(StateError),

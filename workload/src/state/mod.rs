@@ -6,7 +6,11 @@
 mod codec;
 mod embedded;
 mod error;
+mod key;
+mod open;
+mod password;
 mod plan;
+mod postgres;
 mod store;
 mod sum;
 mod writer;
@@ -28,8 +32,8 @@ pub use self::error::StateError;
 use self::{
     codec::Codec,
     embedded::Embedded,
-    plan::{Effect, Newest},
-    store::Store,
+    plan::Effect,
+    store::{ReadSide, Store},
     writer::Job,
 };
 use crate::{metrics::Metrics, setting::Setting};
@@ -43,10 +47,18 @@ pub enum Recorded {
     Again,
 }
 
+/// What a store says about the state in it.
+struct Described {
+    /// The digest of the contract that it is for.
+    contract: String,
+    /// Its key as KMS wrapped it, where it has one.
+    key: Option<Vec<u8>>,
+}
+
 /// The store. Writes that wait at the same time share a transaction.
 pub struct State {
     codec: Arc<Codec>,
-    file: Arc<Embedded>,
+    read: ReadSide,
     /// `None` when it was closed.
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -59,40 +71,35 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub async fn open(contract: &Contract, setting: &Setting, metrics: &Metrics) -> Result<Self, StateError> {
-        Self::embedded(contract, Embedded::open(&setting.state())?, metrics)
+        let (store, codec) = open::store(contract, setting).await?;
+        Ok(Self::start(store, codec, metrics))
     }
 
     /// Opens an embedded store without a key, wherever it is.
     ///
     /// # Errors
     /// A directory that cannot be made or written, a damaged file, another process that has it open, another contract.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub fn in_file(contract: &Contract, path: &Path) -> Result<Self, StateError> {
-        Self::embedded(contract, Embedded::open(path)?, &Metrics::new(contract))
+    pub async fn in_file(contract: &Contract, path: &Path) -> Result<Self, StateError> {
+        let (store, codec) = open::begin(contract, Store::Embedded(Embedded::open(path)?), None).await?;
+        Ok(Self::start(store, codec, &Metrics::new(contract)))
     }
 
     /// The same on other storage than a file.
     ///
     /// # Errors
     /// The storage fails.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub fn on(contract: &Contract, storage: impl redb::StorageBackend) -> Result<Self, StateError> {
-        Self::embedded(contract, Embedded::on(storage)?, &Metrics::new(contract))
+    pub async fn on(contract: &Contract, storage: impl redb::StorageBackend) -> Result<Self, StateError> {
+        let (store, codec) = open::begin(contract, Store::Embedded(Embedded::on(storage)?), None).await?;
+        Ok(Self::start(store, codec, &Metrics::new(contract)))
     }
 
-    fn embedded(contract: &Contract, file: Embedded, metrics: &Metrics) -> Result<Self, StateError> {
-        let codec = Arc::new(Codec::new(contract, None)?);
-        file.begin(&codec, &contract.digest().to_string(), None)?;
-        let file = Arc::new(file);
-        let store = Store::Embedded { file: Arc::clone(&file), codec: Arc::clone(&codec), newest: Newest::default() };
+    fn start(store: Store, codec: Codec, metrics: &Metrics) -> Self {
+        let codec = Arc::new(codec);
+        let (write, read) = store.split(&codec);
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
         let (broken, health) = watch::channel(None);
-        let writer = tokio::spawn(writer::write(waiting, store, broken, metrics.clone()));
-        Ok(Self { codec, file, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), health })
+        let writer = tokio::spawn(writer::write(waiting, write, broken, metrics.clone()));
+        Self { codec, read, jobs: Mutex::new(Some(jobs)), writer: Mutex::new(Some(writer)), health }
     }
 
     /// Is this message in the counts?
@@ -100,7 +107,7 @@ impl State {
     /// # Errors
     /// The store cannot be read.
     pub async fn is_counted(&self, collaborator: &str, message: &str) -> Result<bool, StateError> {
-        self.file.is_known(&self.codec.message(collaborator, message))
+        self.read.is_known(self.codec.message(collaborator, message)).await
     }
 
     /// Adds a message's words to the counts, unless it is in them. Durable when it returns.
@@ -137,7 +144,7 @@ impl State {
     /// # Errors
     /// The store cannot be read, or was tampered with.
     pub async fn counts(&self) -> Result<BTreeMap<String, u64>, StateError> {
-        self.file.audit(&self.codec, true)
+        self.read.counts(&self.codec).await
     }
 
     /// How many deliveries were refused, by reason.
@@ -145,7 +152,7 @@ impl State {
     /// # Errors
     /// The store cannot be read.
     pub async fn refusals(&self) -> Result<BTreeMap<String, u64>, StateError> {
-        Ok(self.file.head(&self.codec)?.refusals)
+        Ok(self.read.head(&self.codec).await?.refusals)
     }
 
     /// How many messages are in the counts.
@@ -153,7 +160,7 @@ impl State {
     /// # Errors
     /// The store cannot be read.
     pub async fn messages(&self) -> Result<u64, StateError> {
-        Ok(self.file.head(&self.codec)?.messages)
+        Ok(self.read.head(&self.codec).await?.messages)
     }
 
     /// Why the last transaction was not written, if it was not.
@@ -230,12 +237,12 @@ public_key = """
     async fn a_message_counts_once_across_restarts() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("a/b/state.redb");
-        let state = State::in_file(&contract(), &path).expect("new");
+        let state = State::in_file(&contract(), &path).await.expect("new");
         let first = state.count("c1", "m1", &words(&[("alice", 2), ("bob", 1)])).await.expect("writes");
         assert_eq!(first, Recorded::Counted(words(&[("alice", 2), ("bob", 1)])));
         state.close().await;
         assert_eq!(state.count("c1", "m1", &words(&[("alice", 2)])).await, Err(StateError::Closed));
-        let state = State::in_file(&contract(), &path).expect("again");
+        let state = State::in_file(&contract(), &path).await.expect("again");
         assert!(state.is_counted("c1", "m1").await.expect("reads"));
         assert!(!state.is_counted("c2", "m1").await.expect("reads"));
         assert_eq!(state.count("c1", "m1", &words(&[("alice", 2)])).await.expect("writes"), Recorded::Again);
@@ -248,7 +255,7 @@ public_key = """
     #[tokio::test]
     async fn a_refusal_is_kept_once_and_shuts_out_no_message() {
         let directory = tempfile::tempdir().expect("directory");
-        let state = State::in_file(&contract(), &directory.path().join("state.redb")).expect("new");
+        let state = State::in_file(&contract(), &directory.path().join("state.redb")).await.expect("new");
         for delivery in ["17", "17", "18"] {
             state.refuse(delivery, "undecryptable").await.expect("writes");
         }

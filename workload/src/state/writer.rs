@@ -9,7 +9,7 @@ use super::{
     Recorded,
     error::{CommitError, StateError},
     plan::Effect,
-    store::Store,
+    store::WriteSide,
 };
 use crate::metrics::Metrics;
 
@@ -32,7 +32,7 @@ type Answer = oneshot::Sender<Result<Recorded, StateError>>;
 /// transaction's error.
 pub(super) async fn write(
     mut jobs: mpsc::Receiver<Job>,
-    mut store: Store,
+    mut store: WriteSide,
     health: watch::Sender<Option<StateError>>,
     metrics: Metrics,
 ) {
@@ -46,7 +46,7 @@ pub(super) async fn write(
             None => settle(&mut store, effects, answers, &health, &metrics).await,
         }
     }
-    store.close().await;
+    store.close();
 }
 
 fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Effect>, Vec<Answer>) {
@@ -63,7 +63,7 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Effect>, Vec<Answe
 
 /// Writes a batch; where something in it cannot be written, in halves, so that it fails alone.
 async fn settle(
-    store: &mut Store,
+    store: &mut WriteSide,
     effects: Vec<Effect>,
     answers: Vec<Answer>,
     health: &watch::Sender<Option<StateError>>,

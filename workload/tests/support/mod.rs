@@ -393,7 +393,7 @@ impl Site {
         let read = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
-                let state = workload::State::in_file(&contract, &path).unwrap();
+                let state = workload::State::in_file(&contract, &path).await.unwrap();
                 let (counts, refusals) = (state.counts().await.unwrap(), state.refusals().await.unwrap());
                 let messages = state.messages().await.unwrap();
                 state.close().await;

@@ -14,7 +14,7 @@ use redb::{
 };
 
 use super::{
-    Recorded,
+    Described, Recorded,
     codec::{Codec, Head, Key},
     error::{CommitError, StateError},
     plan::{Audit, Effect, Newest, Plan, rows},
@@ -40,7 +40,7 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the file, or makes it; [`Self::begin`] comes next.
+    /// Opens the file, or makes an empty one.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         Ok(Self { path: Some(path.to_owned()), database: RwLock::new(Some(open(path)?)) })
     }
@@ -51,40 +51,43 @@ impl Embedded {
         Ok(Self { path: None, database: RwLock::new(Some(database)) })
     }
 
-    /// The store's key as KMS wrapped it.
-    #[allow(dead_code, reason = "for the key, which comes next")]
-    pub(crate) fn wrapped_key(&self) -> Result<Option<Vec<u8>>, StateError> {
-        self.reading(|transaction| match transaction.open_table(META) {
-            Ok(meta) => Ok(meta.get("key").map_err(reading)?.map(|key| key.value().to_vec())),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(reading(error)),
+    /// What the state in the file is, if there is one.
+    pub(crate) fn describe(&self) -> Result<Option<Described>, StateError> {
+        self.reading(|transaction| {
+            let meta = match transaction.open_table(META) {
+                Ok(meta) => meta,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(opening(error)),
+            };
+            let value = |name| -> Result<Option<Vec<u8>>, StateError> {
+                Ok(meta.get(name).map_err(opening)?.map(|value| value.value().to_vec()))
+            };
+            let absent = |name| move || StateError::tampered(format!("its {name} is absent"));
+            let format = value("format")?.ok_or_else(absent("format"))?;
+            let found = format.as_slice().try_into().map(u64::from_be_bytes);
+            let found = found.map_err(|_| StateError::tampered("its format is no number"))?;
+            if found > FORMAT {
+                return Err(StateError::Newer { found, known: FORMAT });
+            }
+            let contract = value("contract")?.ok_or_else(absent("contract"))?;
+            Ok(Some(Described { contract: String::from_utf8_lossy(&contract).into_owned(), key: value("key")? }))
         })
     }
 
-    /// Makes the tables where there are none, brings an older format forward, and refuses another contract's store.
-    pub(crate) fn begin(&self, codec: &Codec, contract: &str, wrapped: Option<&[u8]>) -> Result<(), StateError> {
+    /// Makes the state, from a file of format 0 where there is one.
+    pub(crate) fn create(&self, codec: &Codec, described: &Described) -> Result<(), StateError> {
         self.writing(|transaction| {
-            let head = {
+            {
+                let head = codec.sealer()?.head(&migrate::from_format_0(&transaction, codec)?)?;
                 let mut meta = transaction.open_table(META).map_err(opening)?;
-                let format = meta.get("format").map_err(opening)?.map(|format| format.value().to_vec());
-                if let Some(format) = format {
-                    return compatible(
-                        &format,
-                        meta.get("contract").map_err(opening)?.map(|c| c.value().to_vec()),
-                        contract,
-                    );
+                let mut set = |name, value: &[u8]| meta.insert(name, value).map(|_| ()).map_err(opening);
+                set("format", &FORMAT.to_be_bytes())?;
+                set("contract", described.contract.as_bytes())?;
+                set("head", &head)?;
+                if let Some(key) = &described.key {
+                    set("key", key)?;
                 }
-                meta.insert("format", FORMAT.to_be_bytes().as_slice()).map_err(opening)?;
-                meta.insert("contract", contract.as_bytes()).map_err(opening)?;
-                if let Some(wrapped) = wrapped {
-                    meta.insert("key", wrapped).map_err(opening)?;
-                }
-                let head = migrate::from_format_0(&transaction, codec)?;
-                let sealed = codec.sealer()?.head(&head)?;
-                meta.insert("head", sealed.as_slice()).map_err(opening)?;
-                head
-            };
-            debug_assert!(head.sequence <= 1);
+            }
             transaction.commit().map_err(opening)
         })
     }
@@ -217,16 +220,6 @@ fn commit(
 fn head(meta: &impl redb::ReadableTable<&'static str, &'static [u8]>, codec: &Codec) -> Result<Head, StateError> {
     let head = meta.get("head").map_err(reading)?.ok_or(StateError::tampered("its head is absent"))?;
     codec.open_head(head.value())
-}
-
-fn compatible(format: &[u8], found: Option<Vec<u8>>, contract: &str) -> Result<(), StateError> {
-    let format =
-        format.try_into().map(u64::from_be_bytes).map_err(|_| StateError::tampered("its format is no number"))?;
-    if format > FORMAT {
-        return Err(StateError::Newer { found: format, known: FORMAT });
-    }
-    let found = String::from_utf8_lossy(&found.unwrap_or_default()).into_owned();
-    if found == contract { Ok(()) } else { Err(StateError::AnotherContract { found, want: contract.to_owned() }) }
 }
 
 fn opening(error: impl Into<redb::Error>) -> StateError {
