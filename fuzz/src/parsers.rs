@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use csign_attestation::{Claims, Discovery, Expected, Jwks, Keys, TokenError, parses_x5c};
+use csign_cel::{Expression, Variables};
 use csign_contract::Contract;
 use csign_envelope::{
     PublicKey,
@@ -74,6 +75,7 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "pem_roots", accepts: pem_roots, seed: || seeds::PEM_ROOTS.into() },
     Parser { name: "keyless_bundle", accepts: keyless_bundle, seed: || seeds::KEYLESS_BUNDLE.into() },
     Parser { name: "keyless_layer", accepts: keyless_layer, seed: || seeds::KEYLESS_LAYER.into() },
+    Parser { name: "cel_condition", accepts: cel_condition, seed: || seeds::CEL_CONDITION.into() },
     Parser { name: "checkpoint", accepts: checkpoint, seed: || checkpoint_seed() },
 ];
 
@@ -354,5 +356,17 @@ fn lock_file(bytes: &[u8]) -> bool {
     for document in [spdx::write(&bill), cyclonedx::write(&bill)] {
         json::value_from_slice(&document.expect("what was parsed can be written")).expect("what is written parses");
     }
+    true
+}
+
+/// Whatever is accepted can be evaluated, and its explanation says the same.
+fn cel_condition(bytes: &[u8]) -> bool {
+    static CLAIMS: LazyLock<Variables> = LazyLock::new(|| {
+        let claims = json::from_slice(seeds::CLAIMS.as_bytes()).expect("the seed is JSON");
+        Variables::new().with("assertion", &claims)
+    });
+    let Ok(condition) = Expression::condition(text(bytes)) else { return false };
+    let holds = condition.holds(&CLAIMS) == Ok(true);
+    assert_eq!(condition.explain(&CLAIMS).admits(), holds, "the explanation says something else");
     true
 }

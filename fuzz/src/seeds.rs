@@ -216,3 +216,7 @@ pub(crate) const AWS_ANSWER: &str =
     "<R><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>a/b+c=</SecretAccessKey><SessionToken>t</SessionToken></R>";
 
 pub(crate) const PLUGIN_REPLY: &str = r#"{"signMessage":{"signature":"MAYCAQECAQE="},"errorMessage":""}"#;
+
+pub(crate) const CEL_CONDITION: &str = r#"assertion.swname == "CONFIDENTIAL_SPACE" && assertion.oemid > -1.5e0
+&& [1u, 0x2].all(x, x >= 1 ? true : size("\x41" + r'\d') == int("7") % 2)
+&& (!has(assertion.absent) || assertion.absent[0].matches("^a{2}") || {"a": null,}.exists(k, k in ["b"]))"#;

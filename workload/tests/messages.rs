@@ -152,13 +152,10 @@ async fn one_collaborators_refusal_stops_only_its_own_messages_and_loses_none() 
 
 #[tokio::test]
 async fn an_exchange_that_is_refused_is_tried_again_later() {
-    use simulator::sts::{Condition, Provider, Rules};
+    use simulator::sts::Provider;
     let site = Site::ready().await;
     let name = format!("{}/providers/attestation", support::pool(COLLABORATORS[0]));
-    let provider = |images: Vec<csign_oci::Digest>| Provider {
-        name: name.clone(),
-        condition: Condition::Rules(Rules::for_images(images)),
-    };
+    let provider = |images: Vec<csign_oci::Digest>| Provider::for_images(&name, images);
     site.simulator.sts().set_provider(provider(Vec::new())).unwrap();
     site.publish(COLLABORATORS[0], "m1", "word").await;
     let running = site.start().await;

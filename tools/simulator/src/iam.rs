@@ -32,6 +32,8 @@ pub enum Identity {
         pool: String,
         /// The mapped `google.subject`.
         subject: String,
+        /// The mapped `google.groups`.
+        groups: Vec<String>,
         /// The mapped attributes, without the prefix `attribute.`.
         attributes: BTreeMap<String, String>,
     },
@@ -47,9 +49,12 @@ impl Identity {
                 members.push("allAuthenticatedUsers".to_owned());
                 members.push(member.clone());
             }
-            Self::Federated { pool, subject, attributes } => {
+            Self::Federated { pool, subject, groups, attributes } => {
                 members.push(format!("principal://iam.googleapis.com/{pool}/subject/{subject}"));
                 members.push(format!("principalSet://iam.googleapis.com/{pool}/*"));
+                members.extend(
+                    groups.iter().map(|group| format!("principalSet://iam.googleapis.com/{pool}/group/{group}")),
+                );
                 members.extend(
                     attributes.iter().map(|(name, value)| {
                         format!("principalSet://iam.googleapis.com/{pool}/attribute.{name}/{value}")
@@ -230,7 +235,7 @@ mod tests {
 
     fn federated(value: &str) -> Identity {
         let attributes = BTreeMap::from([("image".to_owned(), value.to_owned())]);
-        Identity::Federated { pool: POOL.to_owned(), subject: "s".to_owned(), attributes }
+        Identity::Federated { pool: POOL.to_owned(), subject: "s".to_owned(), groups: Vec::new(), attributes }
     }
 
     fn allowed(iam: &Iam, identity: Identity, resource: &str) -> bool {

@@ -33,7 +33,7 @@ use simulator::{
     attestation::{Container, Image, ImageSignature, Issuer, TokenOptions, Vm},
     config::Subscription,
     kms::Purpose,
-    sts::{Condition, Provider, Rules},
+    sts::Provider,
 };
 use tempfile::TempDir;
 use tokio::{net::UnixListener, sync::oneshot, task::JoinHandle};
@@ -159,8 +159,7 @@ impl Site {
         for collaborator in COLLABORATORS {
             simulator.kms().create_key(&kms_key(collaborator), Purpose::EncryptDecrypt).unwrap();
             simulator.iam().bind(&kms_key(collaborator), "cloudkms.cryptoKeyVersions.useToEncrypt", PUBLISHER);
-            let condition = Condition::Rules(Rules::for_images([image()]));
-            simulator.sts().set_provider(Provider { name: provider(collaborator), condition }).unwrap();
+            simulator.sts().set_provider(Provider::for_images(provider(collaborator), [image()])).unwrap();
         }
         let contract = Contract::from_toml(&change(contract_toml(&simulator.issuer_key_thumbprints()))).unwrap();
         let root = TempDir::new().unwrap();

@@ -16,7 +16,7 @@ use simulator::{
     attestation::{Image, Vm},
     config::{Binding, Key, Subscription},
     kms::Purpose,
-    sts::{Condition, Provider, Rules},
+    sts::{Provider, Rules},
 };
 use tempfile::TempDir;
 
@@ -189,9 +189,7 @@ impl Scene {
             let mut rules = Rules::for_images([digest]);
             rules.project = Some(OPERATOR_PROJECT.to_owned());
             rules.service_account = Some(OPERATOR_ACCOUNT.to_owned());
-            self.simulator
-                .sts()
-                .set_provider(Provider { name: provider(index), condition: Condition::Rules(rules) })?;
+            self.simulator.sts().set_provider(Provider::admitting(provider(index), &rules))?;
             let pool = provider(index);
             let pool = pool.split("/providers/").next().unwrap_or_default();
             let member = format!("principalSet://iam.googleapis.com/{pool}/attribute.image_digest/{digest}");

@@ -10,13 +10,16 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{Response, StatusCode},
+    http::{Response, StatusCode, header},
     routing::post,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Condition, mapping};
+use super::{
+    Provider,
+    mapping::Mapped,
+    provider::{self, Parsed},
+};
 use crate::{
     attestation::Issuer,
     audit::{Audit, Decision},
@@ -28,25 +31,16 @@ use crate::{
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const SUBJECT_TYPES: [&str; 2] = ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
-const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+/// What every scope begins with. The simulator's tokens are good for every service, whatever their scope.
+const SCOPES: &str = "https://www.googleapis.com/auth/";
 const MAX_BODY: usize = 256 * 1024;
 /// Seconds by which a token may come from the future.
 const LEEWAY: u64 = 30;
 
-/// A workload identity provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Provider {
-    /// `projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER`.
-    pub name: String,
-    /// What an attestation token must say.
-    pub condition: Condition,
-}
-
 /// The security token service; clones share its providers.
 #[derive(Clone)]
 pub struct Sts {
-    providers: Arc<Mutex<BTreeMap<String, Condition>>>,
+    providers: Arc<Mutex<BTreeMap<String, Arc<Parsed>>>>,
     issuer: Issuer,
     iam: Iam,
     clock: Clock,
@@ -55,7 +49,7 @@ pub struct Sts {
 
 impl fmt::Debug for Sts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sts").field("providers", &self.providers).finish_non_exhaustive()
+        f.debug_struct("Sts").finish_non_exhaustive()
     }
 }
 
@@ -77,24 +71,25 @@ impl Sts {
     /// Creates or replaces a provider. Tokens that were exchanged before stay alive, as they do at Google.
     ///
     /// # Errors
-    /// A name of another form.
+    /// A name of another form; a mapping or condition that Google would not accept.
     pub fn set_provider(&self, provider: Provider) -> crate::Result<()> {
-        if pool_of(&provider.name).is_none() {
-            return Err(crate::Error::Config(format!(
-                "{:?} is not projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER",
-                provider.name
-            )));
-        }
+        let parsed = Parsed::new(provider)?;
         let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
-        providers.insert(provider.name, provider.condition);
+        providers.insert(parsed.provider.name.clone(), Arc::new(parsed));
         Ok(())
     }
 
-    /// Steps: 1. the form; 2. the provider; 3. signature and issuer; 4. times; 5. audience; 6. condition; 7. mapping;
-    /// 8. the access token.
-    fn exchange(&self, form: &BTreeMap<String, String>) -> Result<Value, Refusal> {
+    /// The provider's settings, if there is one of this name.
+    pub fn provider(&self, name: &str) -> Option<Provider> {
+        let providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        providers.get(name).map(|parsed| parsed.provider.clone())
+    }
+
+    /// Steps: 1. the form; 2. the provider; 3. signature and issuer; 4. times; 5. audience; 6. mapping; 7. condition;
+    /// 8. the access token. Returns it with the clause that admitted.
+    fn exchange(&self, form: &BTreeMap<String, String>) -> Result<(Value, String), Refusal> {
         // 1.
-        let field = |name: &str| form.get(name).map(String::as_str);
+        let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
         if field("grant_type") != Some(GRANT) {
             return Err(refusal("unsupported_grant_type", format!("grant_type must be {GRANT}.")));
         }
@@ -104,59 +99,81 @@ impl Sts {
         if !field("subject_token_type").is_some_and(|t| SUBJECT_TYPES.contains(&t)) {
             return Err(refusal("invalid_request", format!("subject_token_type must be one of {SUBJECT_TYPES:?}.")));
         }
-        if !field("scope").is_some_and(|scopes| scopes.split(' ').any(|scope| scope == SCOPE)) {
-            return Err(refusal("invalid_scope", format!("scope must contain {SCOPE}.")));
+        if !field("scope").is_some_and(|scopes| scopes.split(' ').all(|scope| scope.starts_with(SCOPES))) {
+            return Err(refusal("invalid_scope", format!("scope must contain {SCOPES}cloud-platform.")));
         }
-        let token = field("subject_token").ok_or_else(|| refusal("invalid_request", "subject_token is missing."))?;
+        let token = form.get("subject_token").map(String::as_str);
+        let token = token.ok_or_else(|| refusal("invalid_request", "subject_token is missing."))?;
         // 2.
         let name = field("audience").and_then(|a| a.strip_prefix("//iam.googleapis.com/"));
-        let provider = name.filter(|name| pool_of(name).is_some()).ok_or_else(|| {
+        let name = name.filter(|name| provider::pool_of(name).is_some()).ok_or_else(|| {
             refusal(
                 "invalid_request",
-                "Invalid value for \"audience\". It must be the full resource name of the provider.",
+                "Invalid value for \"audience\". This value should be the full resource name of the Identity Provider. \
+                 See https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token for the list of possible \
+                 formats.",
             )
         })?;
-        let condition = self.providers.lock().unwrap_or_else(PoisonError::into_inner).get(provider).cloned();
-        let condition = condition.ok_or_else(|| {
+        let provider = self.providers.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let provider = provider.filter(|parsed| !parsed.provider.disabled).ok_or_else(|| {
             refusal(
                 "invalid_target",
                 "The target service indicated by the \"audience\" parameters is invalid. This \
                 might either be because the pool or provider is disabled or deleted or because it doesn't exist.",
             )
         })?;
-        let pool = pool_of(provider).unwrap_or_default();
         // 3.
         let claims = self.issuer.verify(token).map_err(|why| {
             refusal("invalid_grant", format!("Error connecting the given credential to the issuer: {why}."))
         })?;
-        if claims.get("iss").and_then(Value::as_str) != Some(self.issuer.name()) {
-            return Err(refusal("invalid_grant", "The issuer in ID Token does not match the expected issuer."));
+        let expected = provider.provider.issuer.as_deref().unwrap_or(self.issuer.name());
+        let issuer = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
+        if issuer != expected {
+            return Err(refusal(
+                "invalid_grant",
+                format!("The issuer in ID Token {issuer} does not match the expected ones: {expected}."),
+            ));
         }
         // 4.
         self.check_times(&claims)?;
         // 5.
-        let audience = claims.get("aud").and_then(Value::as_str).unwrap_or_default();
-        let expected = format!("//iam.googleapis.com/{provider}");
-        if audience.strip_prefix("https:").unwrap_or(audience) != expected {
+        let audiences = match claims.get("aud") {
+            Some(Value::String(one)) => vec![one.as_str()],
+            Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if !audiences.iter().any(|audience| provider.is_for(audience)) {
+            let audiences = audiences.join(", ");
             return Err(refusal(
                 "invalid_grant",
-                format!("The audience in ID Token [{audience}] does not match the expected audience."),
+                format!("The audience in ID Token [{audiences}] does not match the expected audience."),
             ));
         }
         // 6.
-        condition.evaluate(&claims).map_err(|clause| Refusal { error: "unauthorized_client", description: clause })?;
+        let claims = Value::Object(claims);
+        let mapped = Mapped::new(&provider, &claims).map_err(|why| refusal("invalid_grant", why))?;
         // 7.
-        let mapped = mapping::map(&claims).map_err(|why| refusal("invalid_grant", why))?;
+        let clause = match &provider.condition {
+            None => "the provider has no condition: every token of its issuer is accepted".to_owned(),
+            Some(condition) => {
+                let explanation = condition.explain(&mapped.variables(&claims));
+                if !explanation.admits() {
+                    return Err(refusal("unauthorized_client", explanation.to_string()));
+                }
+                "the provider's condition holds".to_owned()
+            }
+        };
         // 8.
-        let identity =
-            Identity::Federated { pool: pool.to_owned(), subject: mapped.subject, attributes: mapped.attributes };
+        let Mapped { subject, groups, attributes } = mapped;
+        let identity = Identity::Federated { pool: provider.pool.clone(), subject, groups, attributes };
         let access = self.iam.issue(identity).map_err(|e| refusal("server_error", e.to_string()))?;
-        Ok(json!({
+        let reply = json!({
             "access_token": access,
             "issued_token_type": ACCESS_TOKEN,
             "token_type": "Bearer",
             "expires_in": TOKEN_LIFETIME,
-        }))
+        });
+        Ok((reply, clause))
     }
 
     fn check_times(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
@@ -176,18 +193,6 @@ impl Sts {
     }
 }
 
-/// The pool of a provider's resource name, if the name has the right form.
-fn pool_of(provider: &str) -> Option<&str> {
-    let parts: Vec<&str> = provider.split('/').collect();
-    let ["projects", number, "locations", "global", "workloadIdentityPools", pool, "providers", id] = parts[..] else {
-        return None;
-    };
-    let id_like =
-        |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    let number_like = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    (number_like && id_like(pool) && id_like(id)).then(|| &provider[..provider.len() - "/providers/".len() - id.len()])
-}
-
 /// The STS endpoint.
 pub(crate) fn routes(sts: &Sts) -> Router {
     Router::new().route("/v1/token", post(handle)).with_state(sts.clone())
@@ -202,7 +207,7 @@ async fn handle(State(sts): State<Sts>, request: Request) -> Response<Body> {
                 form.get("subject_token").map_or_else(|| "none".to_owned(), |token| unverified_subject(token));
             let decision = Decision { service: "sts", method: "exchange", principal: &subject, resource: &provider };
             match &outcome {
-                Ok(_) => sts.audit.allow(decision, "the provider's condition holds"),
+                Ok((_, clause)) => sts.audit.allow(decision, clause.clone()),
                 Err(refused) => sts.audit.deny(decision, refused.description.clone()),
             }
             outcome
@@ -210,7 +215,7 @@ async fn handle(State(sts): State<Sts>, request: Request) -> Response<Body> {
         Err(refused) => Err(refused),
     };
     match outcome {
-        Ok(body) => respond::json(StatusCode::OK, &body),
+        Ok((body, _)) => respond::json(StatusCode::OK, &body),
         Err(Refusal { error, description }) => {
             // The clause is for the provider's owner, who reads the audit log, not for whoever tries.
             let description = match error {
@@ -222,8 +227,17 @@ async fn handle(State(sts): State<Sts>, request: Request) -> Response<Body> {
     }
 }
 
+/// The request as a form (RFC 8693) or as JSON, whose members have the API's names.
 async fn parse(request: Request) -> Result<BTreeMap<String, String>, Refusal> {
-    let body = respond::body(request.into_body(), MAX_BODY).await.map_err(|e| refusal("invalid_request", e.message))?;
+    let (parts, body) = request.into_parts();
+    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_json = kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json");
+    let body = respond::body(body, MAX_BODY).await.map_err(|e| refusal("invalid_request", e.message))?;
+    if is_json {
+        let Members { members } = csign_oci::json::from_slice(&body)
+            .map_err(|e| refusal("invalid_request", format!("Invalid JSON payload received: {e}.")))?;
+        return Ok(members.into_iter().map(|(name, value)| (snake(&name), value)).collect());
+    }
     let mut form = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(&body) {
         if form.insert(name.to_string(), value.into_owned()).is_some() {
@@ -231,6 +245,23 @@ async fn parse(request: Request) -> Result<BTreeMap<String, String>, Refusal> {
         }
     }
     Ok(form)
+}
+
+#[derive(serde::Deserialize)]
+struct Members {
+    #[serde(flatten)]
+    members: BTreeMap<String, String>,
+}
+
+/// `grantType` as `grant_type`.
+fn snake(name: &str) -> String {
+    name.chars().fold(String::new(), |mut out, c| {
+        if c.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+        out
+    })
 }
 
 /// Who the token claims to be, for the log only: nothing is verified here.

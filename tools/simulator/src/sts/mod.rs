@@ -1,9 +1,11 @@
 //! The security token service: an attestation token for an access token, if the provider's condition admits it.
 
-mod condition;
 mod exchange;
 mod mapping;
+mod provider;
+mod rules;
 
-pub use condition::{Condition, Rules};
+pub use exchange::Sts;
 pub(crate) use exchange::routes;
-pub use exchange::{Provider, Sts};
+pub use provider::Provider;
+pub use rules::Rules;

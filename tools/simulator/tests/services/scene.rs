@@ -11,7 +11,7 @@ use simulator::{
     attestation::{Container, Image, TokenOptions, Vm},
     config::{Key, Subscription},
     kms::Purpose,
-    sts::{Condition, Provider, Rules},
+    sts::{Provider, Rules},
 };
 
 pub(crate) const TOPIC: &str = "projects/operator/topics/messages";
@@ -92,12 +92,12 @@ pub(crate) async fn start() -> Simulator {
     config.keys.push(Key { name: BUILDER_KEY.to_owned(), purpose: Purpose::AsymmetricSign });
     for n in [1, 2] {
         config.keys.push(Key { name: key(n), purpose: Purpose::EncryptDecrypt });
-        let condition = Condition::Rules(Rules {
+        let rules = Rules {
             project: Some("operator".to_owned()),
             service_account: Some("vm@operator.iam.gserviceaccount.com".to_owned()),
             ..Rules::for_images([agreed()])
-        });
-        config.providers.push(Provider { name: provider(n), condition });
+        };
+        config.providers.push(Provider::admitting(provider(n), &rules));
     }
     let simulator = Simulator::start(config).await.expect("starts");
     for n in [1, 2] {

@@ -1,41 +1,21 @@
-//! A provider's attribute condition: what an attestation token must say before STS accepts it.
-//!
-//! A condition is a function of the claims to "yes" or "no, because of this clause"; an absent claim is a "no".
+//! What a collaborator usually asks of a workload, written as an attribute condition.
 
+use csign_cel::quote;
 use csign_oci::Digest;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
-/// An attribute condition. Another language for conditions is another variant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Condition {
-    /// All of these rules.
-    Rules(Rules),
-}
 
 /// What a collaborator asks of a workload. Nothing is optional by omission: an empty list of digests admits no image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// The container's image digest is one of these.
     pub image_digests: Vec<Digest>,
     /// The operator's project id, if it matters.
-    #[serde(default)]
     pub project: Option<String>,
     /// A service account that the VM must have, if it matters.
-    #[serde(default)]
     pub service_account: Option<String>,
     /// `"STABLE" in support_attributes` and `dbgstat == "disabled-since-boot"`: no debug image.
-    #[serde(default = "yes")]
     pub require_stable: bool,
     /// Keys that must all be among `image_signatures`.
-    #[serde(default)]
     pub signer_key_ids: Vec<String>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Rules {
@@ -49,73 +29,38 @@ impl Rules {
             signer_key_ids: Vec::new(),
         }
     }
-}
 
-impl Condition {
-    /// Whether `claims` meet the condition.
-    ///
-    /// # Errors
-    /// The first clause that does not hold.
-    pub fn evaluate(&self, claims: &Map<String, Value>) -> Result<(), String> {
-        match self {
-            Self::Rules(rules) => rules.evaluate(claims),
-        }
-    }
-}
-
-impl Rules {
-    fn evaluate(&self, claims: &Map<String, Value>) -> Result<(), String> {
-        let at = |pointer: &str| lookup(claims, pointer);
-        let text = |pointer: &str| at(pointer).and_then(Value::as_str);
-        let has = |pointer: &str, wanted: &str| {
-            at(pointer).and_then(Value::as_array).is_some_and(|items| items.iter().any(|item| item == wanted))
-        };
-
-        require(text("swname") == Some("CONFIDENTIAL_SPACE"), || "swname == \"CONFIDENTIAL_SPACE\"".to_owned())?;
-        let digest = text("submods/container/image_digest");
-        require(digest.is_some_and(|d| self.image_digests.iter().any(|admitted| admitted.to_string() == d)), || {
-            format!("image_digest in {:?} (the token has {})", self.image_digests, digest.unwrap_or("none"))
-        })?;
+    /// The condition in CEL, one clause a line. Each key has a clause of its own: `exists` with a list of keys would be
+    /// content with any of them, and `all` over an empty list with none.
+    pub fn condition(&self) -> String {
+        let digests: Vec<String> = self.image_digests.iter().map(|digest| quote(&digest.to_string())).collect();
+        let mut clauses = vec![
+            r#"assertion.swname == "CONFIDENTIAL_SPACE""#.to_owned(),
+            format!("assertion.submods.container.image_digest in [{}]", digests.join(", ")),
+        ];
         if self.require_stable {
-            require(has("submods/confidential_space/support_attributes", "STABLE"), || {
-                "\"STABLE\" in support_attributes".to_owned()
-            })?;
-            require(text("dbgstat") == Some("disabled-since-boot"), || {
-                "dbgstat == \"disabled-since-boot\"".to_owned()
-            })?;
+            clauses.push(r#""STABLE" in assertion.submods.confidential_space.support_attributes"#.to_owned());
+            clauses.push(r#"assertion.dbgstat == "disabled-since-boot""#.to_owned());
         }
         if let Some(project) = &self.project {
-            require(text("submods/gce/project_id") == Some(project), || format!("project_id == {project:?}"))?;
+            clauses.push(format!("assertion.submods.gce.project_id == {}", quote(project)));
         }
         if let Some(account) = &self.service_account {
-            require(has("google_service_accounts", account), || format!("{account:?} in google_service_accounts"))?;
+            clauses.push(format!("{} in assertion.google_service_accounts", quote(account)));
         }
-        let signers = at("submods/container/image_signatures").and_then(Value::as_array);
-        for wanted in &self.signer_key_ids {
-            let signed = signers.is_some_and(|all| all.iter().any(|s| s.get("key_id").is_some_and(|id| id == wanted)));
-            require(signed, || format!("image_signatures.exists(s, s.key_id == {wanted:?})"))?;
-        }
-        Ok(())
+        clauses.extend(
+            self.signer_key_ids
+                .iter()
+                .map(|id| format!("assertion.submods.container.image_signatures.exists(s, s.key_id == {})", quote(id))),
+        );
+        clauses.join("\n&& ")
     }
-}
-
-fn require(holds: bool, clause: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(clause()) }
-}
-
-/// Follows `path`, whose names are separated by `/`.
-pub(super) fn lookup<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
-    let mut names = path.split('/');
-    let mut value = claims.get(names.next()?)?;
-    for name in names {
-        value = value.get(name)?;
-    }
-    Some(value)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use csign_cel::{Expression, Variables};
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -148,18 +93,26 @@ mod tests {
         }
     }
 
-    fn evaluate(rules: Rules, claims: Value) -> Result<(), String> {
-        Condition::Rules(rules).evaluate(claims.as_object().expect("object"))
+    fn evaluate(rules: &Rules, claims: &Value) -> Result<(), String> {
+        let condition = Expression::condition(&rules.condition()).expect("a condition");
+        let explanation = condition.explain(&Variables::new().with("assertion", claims));
+        if explanation.admits() { Ok(()) } else { Err(explanation.to_string()) }
     }
 
     #[test]
     fn a_token_that_meets_every_clause_is_admitted() {
-        assert_eq!(evaluate(rules(), claims()), Ok(()));
+        assert_eq!(evaluate(&rules(), &claims()), Ok(()));
     }
 
     #[test]
     fn an_empty_list_of_images_admits_none() {
-        assert!(evaluate(Rules::for_images([]), claims()).is_err());
+        assert!(evaluate(&Rules::for_images([]), &claims()).is_err());
+    }
+
+    #[test]
+    fn a_project_that_is_written_to_break_out_of_its_quotes_stays_inside() {
+        let rules = Rules { project: Some("x\" || true || \"".to_owned()), ..rules() };
+        assert!(evaluate(&rules, &claims()).is_err());
     }
 
     #[test]
@@ -180,7 +133,7 @@ mod tests {
         for (clause, change) in attacks {
             let mut claims = claims();
             change(&mut claims);
-            let denied = evaluate(rules(), claims).expect_err(clause);
+            let denied = evaluate(&rules(), &claims).expect_err(clause);
             assert!(denied.contains(clause), "{denied:?} does not name {clause}");
         }
     }
