@@ -29,6 +29,7 @@ async fn simulator() -> Simulator {
         topic: TOPIC.to_owned(),
         ack_deadline_seconds: 10,
         dead_letter: None,
+        ..simulator::config::Subscription::default()
     };
     simulator.pubsub().create_subscription(&subscription).expect("subscription");
     simulator

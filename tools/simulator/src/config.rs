@@ -87,7 +87,7 @@ pub struct Binding {
     pub member: String,
 }
 
-/// A Pub/Sub subscription that exists from the start.
+/// A Pub/Sub subscription; all fields but the two names have Google's defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
@@ -95,12 +95,43 @@ pub struct Subscription {
     pub name: String,
     /// `projects/P/topics/T`.
     pub topic: String,
-    /// Seconds that a delivered message waits for its acknowledgement.
+    /// Seconds that a delivered message waits for its acknowledgement, 10 to 600.
     #[serde(default = "default_ack_deadline")]
     pub ack_deadline_seconds: u32,
     /// Where messages go that were delivered too often, and how often that is.
     #[serde(default)]
     pub dead_letter: Option<DeadLetter>,
+    /// How long a message rests after it was refused or its deadline passed; without it, it comes again at once.
+    #[serde(default)]
+    pub retry: Option<Retry>,
+    /// Whether messages with the same ordering key are delivered in the order in which they were published.
+    #[serde(default)]
+    pub enable_message_ordering: bool,
+    /// Whether acknowledgements are confirmed, and fail after the deadline.
+    #[serde(default)]
+    pub enable_exactly_once_delivery: bool,
+    /// Seconds after which an unacknowledged message is dropped, 600 to 2678400.
+    #[serde(default = "default_retention")]
+    pub message_retention_seconds: u64,
+    /// Which messages of the topic are delivered, for instance `attributes.kind = "order"`; empty is all.
+    #[serde(default)]
+    pub filter: String,
+}
+
+impl Default for Subscription {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            topic: String::new(),
+            ack_deadline_seconds: default_ack_deadline(),
+            dead_letter: None,
+            retry: None,
+            enable_message_ordering: false,
+            enable_exactly_once_delivery: false,
+            message_retention_seconds: default_retention(),
+            filter: String::new(),
+        }
+    }
 }
 
 /// A dead-letter policy.
@@ -109,10 +140,24 @@ pub struct Subscription {
 pub struct DeadLetter {
     /// `projects/P/topics/T`.
     pub topic: String,
-    /// Deliveries before a message is forwarded there.
+    /// Deliveries before a message is forwarded there, 5 to 100.
     pub max_delivery_attempts: u32,
+}
+
+/// A retry policy: exponential from the shorter to the longer pause, each 0 to 600 seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Milliseconds after the first failure.
+    pub minimum_backoff_ms: u64,
+    /// Milliseconds that no pause exceeds.
+    pub maximum_backoff_ms: u64,
 }
 
 fn default_ack_deadline() -> u32 {
     10
+}
+
+fn default_retention() -> u64 {
+    7 * 24 * 3600
 }

@@ -30,6 +30,7 @@ pub(crate) enum Code {
     PermissionDenied,
     NotFound,
     AlreadyExists,
+    ResourceExhausted,
 }
 
 /// An error of a Google API, before it becomes HTTP or gRPC.
@@ -53,6 +54,7 @@ impl ApiError {
             Code::PermissionDenied => (403, "PERMISSION_DENIED"),
             Code::NotFound => (404, "NOT_FOUND"),
             Code::AlreadyExists => (409, "ALREADY_EXISTS"),
+            Code::ResourceExhausted => (429, "RESOURCE_EXHAUSTED"),
         };
         let body = json!({"error": {"code": http, "message": self.message, "status": status}});
         json(StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &body)
@@ -67,6 +69,7 @@ impl ApiError {
             Code::PermissionDenied => tonic::Code::PermissionDenied,
             Code::NotFound => tonic::Code::NotFound,
             Code::AlreadyExists => tonic::Code::AlreadyExists,
+            Code::ResourceExhausted => tonic::Code::ResourceExhausted,
         };
         tonic::Status::new(code, self.message)
     }

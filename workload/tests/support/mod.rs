@@ -150,6 +150,7 @@ impl Site {
                 topic: TOPIC.to_owned(),
                 ack_deadline_seconds: 10,
                 dead_letter: None,
+                ..Subscription::default()
             }],
             ..Config::default()
         })

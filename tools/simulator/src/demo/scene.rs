@@ -252,6 +252,7 @@ fn config() -> Config {
             topic: TOPIC.to_owned(),
             ack_deadline_seconds: 10,
             dead_letter: None,
+            ..Subscription::default()
         }],
         metadata_identity: Some(format!("serviceAccount:{OPERATOR_ACCOUNT}")),
         root_helper: std::env::current_exe().ok(),

@@ -17,9 +17,76 @@ pub(super) struct Timestamp {
 pub(super) struct Empty {}
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Duration {
+    #[prost(int64, tag = "1")]
+    pub(super) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(super) nanos: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct FieldMask {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) paths: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Topic {
     #[prost(string, tag = "1")]
     pub(super) name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ListTopicsRequest {
+    #[prost(string, tag = "1")]
+    pub(super) project: String,
+    #[prost(int32, tag = "2")]
+    pub(super) page_size: i32,
+    #[prost(string, tag = "3")]
+    pub(super) page_token: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ListTopicsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) topics: Vec<Topic>,
+    #[prost(string, tag = "2")]
+    pub(super) next_page_token: String,
+}
+
+/// Of a topic's subscriptions, and of a project's.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ListSubscriptionsRequest {
+    #[prost(string, tag = "1")]
+    pub(super) parent: String,
+    #[prost(int32, tag = "2")]
+    pub(super) page_size: i32,
+    #[prost(string, tag = "3")]
+    pub(super) page_token: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ListTopicSubscriptionsResponse {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) subscriptions: Vec<String>,
+    #[prost(string, tag = "2")]
+    pub(super) next_page_token: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ListSubscriptionsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) subscriptions: Vec<Subscription>,
+    #[prost(string, tag = "2")]
+    pub(super) next_page_token: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct UpdateSubscriptionRequest {
+    #[prost(message, optional, tag = "1")]
+    pub(super) subscription: Option<Subscription>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) update_mask: Option<FieldMask>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -65,15 +132,51 @@ pub(super) struct DeadLetterPolicy {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RetryPolicy {
+    #[prost(message, optional, tag = "1")]
+    pub(super) minimum_backoff: Option<Duration>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) maximum_backoff: Option<Duration>,
+}
+
+/// Push delivery, and other ways that are refused when they are asked for: of them only their presence matters.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct PushConfig {
+    #[prost(string, tag = "1")]
+    pub(super) push_endpoint: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Subscription {
     #[prost(string, tag = "1")]
     pub(super) name: String,
     #[prost(string, tag = "2")]
     pub(super) topic: String,
+    #[prost(message, optional, tag = "4")]
+    pub(super) push_config: Option<PushConfig>,
     #[prost(int32, tag = "5")]
     pub(super) ack_deadline_seconds: i32,
+    #[prost(message, optional, tag = "8")]
+    pub(super) message_retention_duration: Option<Duration>,
+    #[prost(bool, tag = "10")]
+    pub(super) enable_message_ordering: bool,
+    #[prost(string, tag = "12")]
+    pub(super) filter: String,
     #[prost(message, optional, tag = "13")]
     pub(super) dead_letter_policy: Option<DeadLetterPolicy>,
+    #[prost(message, optional, tag = "14")]
+    pub(super) retry_policy: Option<RetryPolicy>,
+    #[prost(bool, tag = "16")]
+    pub(super) enable_exactly_once_delivery: bool,
+    #[prost(enumeration = "SubscriptionState", tag = "19")]
+    pub(super) state: i32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum SubscriptionState {
+    Unspecified = 0,
+    Active = 1,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -96,6 +199,8 @@ pub(super) struct ReceivedMessage {
 pub(super) struct PullRequest {
     #[prost(string, tag = "1")]
     pub(super) subscription: String,
+    #[prost(bool, tag = "2")]
+    pub(super) return_immediately: bool,
     #[prost(int32, tag = "3")]
     pub(super) max_messages: i32,
 }
@@ -142,6 +247,18 @@ pub(super) struct StreamingPullRequest {
     pub(super) max_outstanding_messages: i64,
     #[prost(int64, tag = "8")]
     pub(super) max_outstanding_bytes: i64,
+    /// 1 and more: the client understands empty answers as heartbeats.
+    #[prost(int64, tag = "10")]
+    pub(super) protocol_version: i64,
+}
+
+/// Of an acknowledgement, and of a modified deadline.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Confirmation {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) ack_ids: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) invalid_ack_ids: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -156,6 +273,40 @@ pub(super) struct SubscriptionProperties {
 pub(super) struct StreamingPullResponse {
     #[prost(message, repeated, tag = "1")]
     pub(super) received_messages: Vec<ReceivedMessage>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) modify_ack_deadline_confirmation: Option<Confirmation>,
     #[prost(message, optional, tag = "4")]
     pub(super) subscription_properties: Option<SubscriptionProperties>,
+    #[prost(message, optional, tag = "5")]
+    pub(super) acknowledge_confirmation: Option<Confirmation>,
+}
+
+/// `google.rpc.Status`, which travels in the trailer `grpc-status-details-bin`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    pub(super) code: i32,
+    #[prost(string, tag = "2")]
+    pub(super) message: String,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) details: Vec<Any>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Any {
+    #[prost(string, tag = "1")]
+    pub(super) type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) value: Vec<u8>,
+}
+
+/// `google.rpc.ErrorInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    pub(super) reason: String,
+    #[prost(string, tag = "2")]
+    pub(super) domain: String,
+    #[prost(map = "string, string", tag = "3")]
+    pub(super) metadata: HashMap<String, String>,
 }

@@ -1,10 +1,16 @@
 //! Pub/Sub: topics, subscriptions, leases and redelivery, over gRPC as Google's own client speaks it.
 
 mod broker;
+mod convert;
+mod failure;
+mod filter;
 mod grpc;
+mod limits;
 mod messages;
+mod queue;
+mod service;
 mod stream;
 
 pub use broker::Published;
-pub use grpc::PubSub;
 pub(crate) use grpc::routes;
+pub use service::PubSub;

@@ -1,7 +1,5 @@
 //! `StreamingPull`: one task per stream, which delivers as the client's limits allow and obeys what the client sends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use axum::{body::Body, extract::Request, http::Response};
 use futures_util::StreamExt as _;
 use tokio::{
@@ -16,21 +14,18 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::{
-    broker::Consumer,
-    grpc::{PubSub, received, token},
+    convert::received,
+    grpc::token,
     messages as pb,
+    queue::Consumer,
+    service::{CONSUME, PubSub, next_consumer},
 };
 use crate::respond::{ApiError, Code};
 
-pub(super) const CONSUME: &str = "pubsub.subscriptions.consume";
-/// Without leases to wait for, a stream still looks again after this time.
+/// Without leases to wait for, a stream still looks again after this time, and tells the client that it is alive.
 const IDLE: Duration = Duration::from_secs(30);
-
-static NEXT_CONSUMER: AtomicU64 = AtomicU64::new(1);
-
-pub(super) fn next_consumer() -> u64 {
-    NEXT_CONSUMER.fetch_add(1, Ordering::Relaxed)
-}
+/// Answers that may wait for a client that does not read.
+const PENDING: usize = 2;
 
 pub(super) async fn serve(pubsub: PubSub, request: Request) -> Response<Body> {
     let token = match token(&request) {
@@ -54,7 +49,7 @@ impl StreamingService<pb::StreamingPullRequest> for Service {
     type Future = std::future::Ready<Result<tonic::Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: tonic::Request<Streaming<pb::StreamingPullRequest>>) -> Self::Future {
-        let (sender, receiver) = mpsc::channel(16);
+        let (sender, receiver) = mpsc::channel(PENDING);
         let (pubsub, token) = (self.pubsub.clone(), self.token.clone());
         tokio::spawn(async move {
             let closed = sender.clone();
@@ -86,41 +81,52 @@ async fn run(
             consumer(&first)
         })
         .map_err(ApiError::into_status)?;
-    obey(pubsub, &name, &first).map_err(ApiError::into_status)?;
+    let heartbeats = first.protocol_version >= 1;
+    if !obey(pubsub, &name, &first, sender).await? {
+        return Ok(());
+    }
     let mut generation = pubsub.generation.subscribe();
-    let mut lease_ended = false;
+    let mut idle = false;
     loop {
         // Registered before looking, so that what is published in between is not missed.
         let changed = pubsub.changed.notified();
-        let (deliveries, wake) = {
-            let mut broker = pubsub.broker();
-            let deliveries = broker.pull(&name, consumer, Instant::now()).map_err(ApiError::into_status)?;
-            (deliveries, broker.next_expiry(&name).unwrap_or_else(|| Instant::now() + IDLE))
-        };
-        if std::mem::take(&mut lease_ended) {
-            // What a dead-letter policy moved waits for other streams.
-            pubsub.changed.notify_waiters();
-        }
-        if !deliveries.is_empty() {
+        let (deliveries, wake) = pubsub.take(&name, consumer).map_err(ApiError::into_status)?;
+        let more = !deliveries.is_empty();
+        if more || std::mem::take(&mut idle) && heartbeats {
+            let properties = properties(pubsub, &name).map_err(ApiError::into_status)?;
             let response = pb::StreamingPullResponse {
                 received_messages: deliveries.into_iter().map(received).collect(),
-                subscription_properties: Some(pb::SubscriptionProperties::default()),
+                subscription_properties: Some(properties),
+                ..pb::StreamingPullResponse::default()
             };
             if sender.send(Ok(response)).await.is_err() {
                 return Ok(());
             }
         }
+        let wake = wake.unwrap_or_else(|| Instant::now() + IDLE).min(Instant::now() + IDLE);
         tokio::select! {
-            () = changed => {}
-            () = sleep_until(wake) => lease_ended = true,
+            biased;
             _ = generation.changed() => return Err(Status::unavailable("The service was unable to fulfill your request. Please try again.")),
             request = requests.next() => match request {
-                Some(Ok(request)) => obey(pubsub, &name, &request).map_err(ApiError::into_status)?,
+                Some(Ok(request)) => if !obey(pubsub, &name, &request, sender).await? { return Ok(()) },
                 Some(Err(status)) => return Err(status),
                 None => return Ok(()),
             },
+            // One answer holds only so much: what is left goes out at once, but after what the client said.
+            () = std::future::ready(()), if more => {}
+            () = changed => {}
+            () = sleep_until(wake) => idle = true,
         }
     }
+}
+
+fn properties(pubsub: &PubSub, name: &str) -> Result<pb::SubscriptionProperties, ApiError> {
+    let broker = pubsub.broker();
+    let setting = broker.setting(name)?;
+    Ok(pb::SubscriptionProperties {
+        exactly_once_delivery_enabled: setting.enable_exactly_once_delivery,
+        message_ordering_enabled: setting.enable_message_ordering,
+    })
 }
 
 fn consumer(first: &pb::StreamingPullRequest) -> Result<Consumer, ApiError> {
@@ -137,21 +143,51 @@ fn consumer(first: &pb::StreamingPullRequest) -> Result<Consumer, ApiError> {
     })
 }
 
-/// Acknowledgements and deadlines that came on the stream itself.
-fn obey(pubsub: &PubSub, name: &str, request: &pb::StreamingPullRequest) -> Result<(), ApiError> {
+/// Acknowledgements and deadlines that came on the stream itself; under exactly-once delivery each is confirmed. `false`
+/// when the client is gone.
+async fn obey(
+    pubsub: &PubSub,
+    name: &str,
+    request: &pb::StreamingPullRequest,
+    sender: &Sender,
+) -> Result<bool, Status> {
+    if request.ack_ids.is_empty() && request.modify_deadline_ack_ids.is_empty() {
+        return Ok(true);
+    }
+    let confirmations = settle(pubsub, name, request).map_err(ApiError::into_status)?;
+    pubsub.changed.notify_waiters();
+    match confirmations {
+        Some(response) => Ok(sender.send(Ok(response)).await.is_ok()),
+        None => Ok(true),
+    }
+}
+
+fn settle(
+    pubsub: &PubSub,
+    name: &str,
+    request: &pb::StreamingPullRequest,
+) -> Result<Option<pb::StreamingPullResponse>, ApiError> {
     if request.modify_deadline_seconds.len() != request.modify_deadline_ack_ids.len() {
         let message = "modify_deadline_seconds and modify_deadline_ack_ids must have the same length.";
         return Err(ApiError::new(Code::InvalidArgument, message));
     }
     let now = Instant::now();
     let mut broker = pubsub.broker();
-    broker.acknowledge(name, &request.ack_ids, now)?;
+    let ended = broker.acknowledge(name, &request.ack_ids, now)?;
+    let acknowledged = confirmation(&request.ack_ids, ended);
+    let mut ended = Vec::new();
     for (id, seconds) in request.modify_deadline_ack_ids.iter().zip(&request.modify_deadline_seconds) {
-        broker.modify(name, std::slice::from_ref(id), *seconds, now)?;
+        ended.extend(broker.modify(name, std::slice::from_ref(id), *seconds, now)?);
     }
-    drop(broker);
-    if !request.ack_ids.is_empty() || !request.modify_deadline_ack_ids.is_empty() {
-        pubsub.changed.notify_waiters();
-    }
-    Ok(())
+    let modified = confirmation(&request.modify_deadline_ack_ids, ended);
+    Ok(broker.setting(name)?.enable_exactly_once_delivery.then(|| pb::StreamingPullResponse {
+        acknowledge_confirmation: acknowledged,
+        modify_ack_deadline_confirmation: modified,
+        ..pb::StreamingPullResponse::default()
+    }))
+}
+
+fn confirmation(asked: &[String], invalid_ack_ids: Vec<String>) -> Option<pb::Confirmation> {
+    let ack_ids: Vec<String> = asked.iter().filter(|id| !invalid_ack_ids.contains(id)).cloned().collect();
+    (!asked.is_empty()).then_some(pb::Confirmation { ack_ids, invalid_ack_ids })
 }

@@ -151,8 +151,9 @@ async fn a_message_that_is_refused_too_often_is_dead_lettered() {
         topic: topic.to_owned(),
         ack_deadline_seconds: 10,
         dead_letter,
+        ..Subscription::default()
     };
-    let policy = DeadLetter { topic: dead_topic.to_owned(), max_delivery_attempts: 2 };
+    let policy = DeadLetter { topic: dead_topic.to_owned(), max_delivery_attempts: 5 };
     simulator.pubsub().create_subscription(&setting(dead, dead_topic, None)).expect("subscription");
     simulator.pubsub().create_subscription(&setting(limited, TOPIC, Some(policy))).expect("subscription");
     simulator.iam().bind("projects/operator", CONSUME, "allUsers");
@@ -160,7 +161,7 @@ async fn a_message_that_is_refused_too_often_is_dead_lettered() {
     let mut letters = client.subscribe(dead).build();
     let mut stream = client.subscribe(limited).build();
     simulator.pubsub().publish(TOPIC, "poison", []).expect("publishes");
-    for attempt in 1..=2 {
+    for attempt in 1..=5 {
         let (_, handler) = next(&mut stream).await;
         assert_eq!(handler.delivery_attempt(), Some(attempt));
         handler.nack();
@@ -195,6 +196,7 @@ async fn the_machines_account_consumes_with_a_token_of_the_metadata_server() {
             topic: TOPIC.to_owned(),
             ack_deadline_seconds: 10,
             dead_letter: None,
+            ..Subscription::default()
         }],
         ..simulator::Config::default()
     };

@@ -85,6 +85,7 @@ pub(crate) async fn start() -> Simulator {
             topic: TOPIC.to_owned(),
             ack_deadline_seconds: 10,
             dead_letter: None,
+            ..Subscription::default()
         }],
         root_helper: Some(env!("CARGO_BIN_EXE_simulator").into()),
         ..Config::default()
