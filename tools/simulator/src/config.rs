@@ -33,6 +33,8 @@ pub struct Config {
     pub topics: Vec<String>,
     /// Pub/Sub subscriptions that exist from the start.
     pub subscriptions: Vec<Subscription>,
+    /// Who serves Pub/Sub.
+    pub pubsub: PubSubOptions,
     /// Whose tokens the GCE metadata server hands out, for instance `serviceAccount:operator@…`. Without it: the
     /// service account of the machine that was launched last.
     pub metadata_identity: Option<String>,
@@ -57,6 +59,7 @@ impl Default for Config {
             bindings: Vec::new(),
             topics: Vec::new(),
             subscriptions: Vec::new(),
+            pubsub: PubSubOptions::default(),
             metadata_identity: None,
             registry: RegistryOptions::default(),
             work_dir: None,
@@ -85,6 +88,16 @@ pub struct Binding {
     pub permission: String,
     /// `user:`, `serviceAccount:`, `principal://`, `principalSet://` or `allUsers`, compared exactly.
     pub member: String,
+}
+
+/// Who serves Pub/Sub: the simulator itself, unless one of these says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PubSubOptions {
+    /// `127.0.0.1:PORT` of an emulator that runs already. Permissions are not checked then.
+    pub emulator: Option<String>,
+    /// Whether to start Google's emulator, which must be installed. Permissions are not checked then.
+    pub google_emulator: bool,
 }
 
 /// A Pub/Sub subscription; all fields but the two names have Google's defaults.

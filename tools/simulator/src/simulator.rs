@@ -21,7 +21,10 @@ use crate::{
     kms::{self, Kms},
     launcher,
     metadata_server::{self, MetadataServer},
-    pubsub::{self, PubSub},
+    pubsub::{
+        self, PubSub,
+        emulator::{self, Emulator},
+    },
     registry::Registry,
     respond::{self, ApiError, Code},
     server::Server,
@@ -45,6 +48,7 @@ struct Services {
     sts: Sts,
     kms: Kms,
     pubsub: PubSub,
+    emulator: Option<Emulator>,
     registry: Registry,
     metadata: MetadataServer,
 }
@@ -86,6 +90,7 @@ impl Simulator {
             sts: Sts::new(issuer.clone(), iam.clone(), clock.clone(), audit.clone()),
             kms: Kms::new(&config.kms_seed, iam.clone(), audit.clone()),
             pubsub: PubSub::new(iam.clone(), audit.clone(), clock.clone()),
+            emulator: Emulator::of(&config.pubsub, &audit).await?,
             registry: Registry::new(config.registry.clone()),
             metadata: MetadataServer::new(config.metadata_identity.clone(), iam.clone()),
             clock,
@@ -93,7 +98,7 @@ impl Simulator {
             iam,
             issuer,
         };
-        services.configure(&config)?;
+        services.configure(&config).await?;
         let work_dir = match config.work_dir {
             Some(path) => WorkDir::Given(path),
             None => WorkDir::Temporary(TempDir::new().map_err(Error::io("creating the launcher's directory"))?),
@@ -180,7 +185,7 @@ impl Simulator {
         &self.services.kms
     }
 
-    /// Pub/Sub topics and subscriptions.
+    /// Pub/Sub topics and subscriptions; unused where an emulator serves Pub/Sub.
     pub fn pubsub(&self) -> &PubSub {
         &self.services.pubsub
     }
@@ -197,7 +202,7 @@ impl Simulator {
 }
 
 impl Services {
-    fn configure(&self, config: &Config) -> Result<()> {
+    async fn configure(&self, config: &Config) -> Result<()> {
         for key in &config.keys {
             self.kms.create_key(&key.name, key.purpose)?;
         }
@@ -208,10 +213,16 @@ impl Services {
             self.sts.set_provider(provider.clone())?;
         }
         for topic in &config.topics {
-            self.pubsub.create_topic(topic)?;
+            match &self.emulator {
+                Some(emulator) => emulator.create_topic(topic).await?,
+                None => self.pubsub.create_topic(topic)?,
+            }
         }
         for subscription in &config.subscriptions {
-            self.pubsub.create_subscription(subscription)?;
+            match &self.emulator {
+                Some(emulator) => emulator.create_subscription(subscription).await?,
+                None => self.pubsub.create_subscription(subscription)?,
+            }
         }
         Ok(())
     }
@@ -224,7 +235,7 @@ impl Services {
             .merge(sts::routes(&self.sts))
             .merge(metadata_server::routes(&self.metadata))
             .merge(attestation::routes(&self.issuer))
-            .merge(pubsub::routes(&self.pubsub))
+            .merge(self.emulator.as_ref().map_or_else(|| pubsub::routes(&self.pubsub), emulator::routes))
             .merge(self.registry.router())
     }
 }

@@ -2,6 +2,7 @@
 
 mod broker;
 mod convert;
+pub(crate) mod emulator;
 mod failure;
 mod filter;
 mod grpc;
