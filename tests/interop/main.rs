@@ -9,6 +9,7 @@ mod keys;
 mod layouts;
 mod peers;
 mod policy;
+mod pubsub;
 mod referrers;
 mod registries;
 mod sbom;

@@ -91,7 +91,7 @@ impl Simulator {
             kms: Kms::new(&config.kms_seed, iam.clone(), audit.clone()),
             pubsub: PubSub::new(iam.clone(), audit.clone(), clock.clone()),
             emulator: Emulator::of(&config.pubsub, &audit).await?,
-            registry: Registry::new(config.registry.clone()),
+            registry: Registry::audited(config.registry.clone(), audit.clone()),
             metadata: MetadataServer::new(config.metadata_identity.clone(), iam.clone()),
             clock,
             audit,

@@ -48,19 +48,14 @@ pub(super) fn subscription(setting: &Setting) -> Result<Filter, ApiError> {
             "Invalid message retention duration given ({given}s): it must be 10 minutes to 31 days."
         )));
     }
-    if let Some(dead) = &setting.dead_letter {
-        if !(5..=100).contains(&dead.max_delivery_attempts) {
-            let given = dead.max_delivery_attempts;
-            return Err(invalid(format!("Invalid max_delivery_attempts given ({given}): it must be 5 to 100.")));
-        }
+    let attempts = setting.dead_letter.as_ref().map_or(5, |dead| dead.max_delivery_attempts);
+    if !(5..=100).contains(&attempts) {
+        return Err(invalid(format!("Invalid max_delivery_attempts given ({attempts}): it must be 5 to 100.")));
     }
-    if let Some(retry) = &setting.retry {
-        if retry.minimum_backoff_ms > retry.maximum_backoff_ms || retry.maximum_backoff_ms > BACKOFF_MS {
-            return Err(invalid(
-                "Invalid retry policy given: 0 <= minimum_backoff <= maximum_backoff <= 600 seconds must hold."
-                    .to_owned(),
-            ));
-        }
+    let backoff = setting.retry.as_ref().map_or((0, 0), |retry| (retry.minimum_backoff_ms, retry.maximum_backoff_ms));
+    if backoff.0 > backoff.1 || backoff.1 > BACKOFF_MS {
+        let rule = "0 <= minimum_backoff <= maximum_backoff <= 600 seconds must hold";
+        return Err(invalid(format!("Invalid retry policy given: {rule}.")));
     }
     Filter::parse(&setting.filter).map_err(|why| invalid(format!("Invalid filter given ({}): {why}.", setting.filter)))
 }

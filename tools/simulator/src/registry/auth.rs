@@ -109,6 +109,16 @@ impl Tokens {
     }
 }
 
+/// The user whom a request's credentials name, for the audit log: nothing that would let anyone in.
+pub(super) fn principal(auth: Option<&Auth>, headers: &HeaderMap) -> &'static str {
+    match (auth, headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok())) {
+        (_, None) => "anonymous",
+        (Some(_), Some(value)) if value.starts_with("Basic ") => "a user with a password",
+        (Some(_), Some(value)) if value.starts_with("Bearer ") => "the bearer of a token",
+        (_, Some(_)) => "somebody with credentials that are not looked at",
+    }
+}
+
 impl Auth {
     /// The `WWW-Authenticate` header for a request that lacks rights.
     pub(super) fn challenge(&self, headers: &HeaderMap, name: Option<&str>, action: &str) -> String {

@@ -5,6 +5,7 @@ mod fault;
 mod route;
 mod serve;
 mod store;
+mod upload;
 
 use std::{
     io,
@@ -15,6 +16,8 @@ use std::{
 use axum::Router;
 use bytes::Bytes;
 use csign_oci::Digest;
+
+use crate::audit::{Audit, Decision};
 
 pub use self::{
     auth::Auth,
@@ -70,11 +73,21 @@ struct Inner {
     tokens: Mutex<Tokens>,
     faults: Mutex<Vec<Fault>>,
     log: Mutex<Vec<Logged>>,
+    audit: Option<Audit>,
 }
 
 impl Registry {
     /// An empty registry.
     pub fn new(options: RegistryOptions) -> Self {
+        Self::with(options, None)
+    }
+
+    /// One that writes pulls, pushes, deletions and what it denies to the audit log.
+    pub(crate) fn audited(options: RegistryOptions, audit: Audit) -> Self {
+        Self::with(options, Some(audit))
+    }
+
+    fn with(options: RegistryOptions, audit: Option<Audit>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 options,
@@ -82,6 +95,7 @@ impl Registry {
                 tokens: Mutex::default(),
                 faults: Mutex::default(),
                 log: Mutex::default(),
+                audit,
             }),
         }
     }
@@ -161,6 +175,17 @@ impl Registry {
     /// Removes a tag, or a manifest with all its tags, without a request. Says whether it was there.
     pub fn delete_manifest(&self, name: &str, reference: &str) -> bool {
         self.store().delete_manifest(name, reference)
+    }
+
+    /// Writes what became of a request to the audit log: a denial, or that it was served and why it might be.
+    fn note(&self, method: &str, principal: &str, resource: &str, denied: Option<&str>) {
+        let Some(audit) = &self.inner.audit else { return };
+        let decision = Decision { service: "registry", method, principal, resource };
+        match (denied, &self.inner.options.auth) {
+            (Some(why), _) => audit.deny(decision, why),
+            (None, Some(_)) => audit.allow(decision, "the caller presented what the registry asks for"),
+            (None, None) => audit.allow(decision, "the registry asks for no credentials"),
+        }
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {

@@ -13,12 +13,16 @@ use bytes::Bytes;
 use csign_oci::{Digest, Tag, manifest::IMAGE_INDEX};
 use serde_json::{Value, json};
 
-use super::{Effect, Fault, Logged, MANIFEST_LIMIT, Registry, StoredManifest, lock, route::Route};
+use super::{
+    Effect, Fault, Logged, MANIFEST_LIMIT, Registry, StoredManifest, auth, lock,
+    route::{Route, Unroutable},
+    upload::{continue_upload, start_upload},
+};
 
-type Answer = Result<Response<Body>, Refusal>;
+pub(super) type Answer = Result<Response<Body>, Refusal>;
 
 /// A status with the specification's error code.
-struct Refusal(StatusCode, &'static str, String);
+pub(super) struct Refusal(pub(super) StatusCode, pub(super) &'static str, pub(super) String);
 
 pub(super) fn router(registry: Registry) -> Router {
     Router::new()
@@ -77,29 +81,78 @@ async fn process(registry: &Registry, request: Request) -> Answer {
     let (method, headers, uri) = (parts.method, parts.headers, parts.uri);
     let path = uri.path().to_owned();
     let query = Query::<HashMap<String, String>>::try_from_uri(&uri).map(|q| q.0).unwrap_or_default();
-    let Some(route) = Route::parse(&path) else {
-        return Err(Refusal(StatusCode::NOT_FOUND, "UNSUPPORTED", format!("no endpoint {path}")));
-    };
+    let route = Route::parse(&path).map_err(|why| unroutable(why, &path))?;
     if route == Route::Token {
         return token(registry, &method, &headers, &uri, body).await;
     }
     if let Some(challenge) = challenge(registry, &method, &headers, &route) {
         let document = json!({"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}).to_string();
+        let principal = auth::principal(registry.inner.options.auth.as_ref(), &headers);
+        registry.note(action(&method), principal, &path, Some("the caller did not present what the registry asks for"));
         return Ok(reply(StatusCode::UNAUTHORIZED, &[("www-authenticate", &challenge)], document));
     }
+    let told = told(&method, &route);
+    let answer = endpoint(registry, &method, &headers, route, (&path, &query), body).await;
+    if let (Some((what, resource)), Ok(_)) = (told, &answer) {
+        let principal = auth::principal(registry.inner.options.auth.as_ref(), &headers);
+        registry.note(what, principal, &resource, None);
+    }
+    answer
+}
+
+/// What the audit log is told of a request that succeeds. Listings, existence checks and blobs that are read are left
+/// out: a manifest says which blobs belong to it.
+fn told(method: &Method, route: &Route<'_>) -> Option<(&'static str, String)> {
+    let at = |name: &str, reference: &str| {
+        if reference.contains(':') { format!("{name}@{reference}") } else { format!("{name}:{reference}") }
+    };
+    match (method.as_str(), route) {
+        ("GET", Route::Manifest { name, reference }) => Some(("pull", at(name, reference))),
+        ("PUT", Route::Manifest { name, reference }) => Some(("push", at(name, reference))),
+        ("DELETE", Route::Manifest { name, reference }) => Some(("delete", at(name, reference))),
+        ("DELETE", Route::Blob { name, digest }) => Some(("delete", at(name, &digest.to_string()))),
+        _ => None,
+    }
+}
+
+pub(super) fn unroutable(why: Unroutable<'_>, path: &str) -> Refusal {
+    match why {
+        Unroutable::Endpoint => Refusal(StatusCode::NOT_FOUND, "UNSUPPORTED", format!("no endpoint {path}")),
+        Unroutable::Name(name) => {
+            Refusal(StatusCode::BAD_REQUEST, "NAME_INVALID", format!("{name:?} is no repository's name"))
+        }
+        Unroutable::Digest(digest) => {
+            let message = format!("{digest:?} is no sha256 digest, and this registry has no other algorithm");
+            Refusal(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message)
+        }
+        Unroutable::Upload(id) => Refusal(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", format!("no upload {id:?}")),
+    }
+}
+
+async fn endpoint(
+    registry: &Registry,
+    method: &Method,
+    headers: &HeaderMap,
+    route: Route<'_>,
+    (path, query): (&str, &HashMap<String, String>),
+    body: Body,
+) -> Answer {
     let reading = method == Method::GET || method == Method::HEAD;
     match route {
         Route::Base if reading => Ok(reply(StatusCode::OK, &[], "{}")),
-        Route::Blob { name, digest } if reading => match registry.store().blob(name, &digest) {
-            Some(bytes) => Ok(reply(
-                StatusCode::OK,
-                &[("content-type", "application/octet-stream"), ("docker-content-digest", &digest.to_string())],
-                bytes,
-            )),
-            None => Err(Refusal(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("no blob {digest} in {name}"))),
-        },
-        Route::Uploads { name } if method == Method::POST => start_upload(registry, name, &query, body).await,
-        Route::Upload { name, id } => continue_upload(registry, &method, &headers, (name, id), &query, body).await,
+        Route::Blob { name, digest } if reading => {
+            let bytes = registry.store().blob(name, &digest).ok_or_else(|| no_blob(name, &digest))?;
+            blob(headers, &digest, bytes)
+        }
+        Route::Blob { name, digest } if method == Method::DELETE => {
+            if registry.store().delete_blob(name, &digest) {
+                Ok(reply(StatusCode::ACCEPTED, &[], ""))
+            } else {
+                Err(no_blob(name, &digest))
+            }
+        }
+        Route::Uploads { name } if method == Method::POST => start_upload(registry, name, query, body).await,
+        Route::Upload { name, id } => continue_upload(registry, method, headers, (name, id), query, body).await,
         Route::Manifest { name, reference } if reading => {
             let manifest = registry.store().manifest(name, reference);
             let unknown = || Refusal(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("no {reference} in {name}"));
@@ -111,7 +164,7 @@ async fn process(registry: &Registry, request: Request) -> Answer {
             let bytes = axum::body::to_bytes(body, MANIFEST_LIMIT).await.map_err(|_| {
                 Refusal(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", format!("more than {MANIFEST_LIMIT} bytes"))
             })?;
-            put_manifest(registry, &headers, name, reference, bytes)
+            put_manifest(registry, headers, name, reference, bytes)
         }
         Route::Manifest { name, reference } if method == Method::DELETE => {
             if registry.delete_manifest(name, reference) {
@@ -124,7 +177,7 @@ async fn process(registry: &Registry, request: Request) -> Answer {
             let tags = registry.store().tags(name);
             let tags =
                 tags.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, "NAME_UNKNOWN", format!("no repository {name}")))?;
-            let (page, link) = page(registry, &path, &query, tags, Clone::clone);
+            let (page, link) = page(registry, path, query, tags, Clone::clone)?;
             Ok(listing(json!({"name": name, "tags": page}), "application/json", link, &[]))
         }
         Route::Referrers { name, digest } if method == Method::GET => {
@@ -133,7 +186,7 @@ async fn process(registry: &Registry, request: Request) -> Answer {
             }
             let kind = query.get("artifactType").map(String::as_str);
             let found = registry.store().referrers(name, &digest, kind);
-            let (page, link) = page(registry, &path, &query, found, |descriptor| descriptor.digest.to_string());
+            let (page, link) = page(registry, path, query, found, |descriptor| descriptor.digest.to_string())?;
             let filters = kind.map(|_| ("oci-filters-applied", "artifactType"));
             let index = json!({"schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": page});
             Ok(listing(index, IMAGE_INDEX, link, filters.as_slice()))
@@ -142,14 +195,53 @@ async fn process(registry: &Registry, request: Request) -> Answer {
     }
 }
 
-/// The `WWW-Authenticate` header for a request that lacks the right to be processed.
-fn challenge(registry: &Registry, method: &Method, headers: &HeaderMap, route: &Route<'_>) -> Option<String> {
-    let auth = registry.inner.options.auth.as_ref()?;
-    let action = match *method {
+fn action(method: &Method) -> &'static str {
+    match *method {
         Method::GET | Method::HEAD => "pull",
         Method::DELETE => "delete",
         _ => "push",
+    }
+}
+
+fn no_blob(name: &str, digest: &Digest) -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("no blob {digest} in {name}"))
+}
+
+/// A blob, or the one range of it that is asked for. Several ranges, and units other than bytes, get the whole blob, as
+/// HTTP allows.
+fn blob(headers: &HeaderMap, digest: &Digest, bytes: Bytes) -> Answer {
+    let (digest, size) = (digest.to_string(), bytes.len());
+    let common = [
+        ("content-type", "application/octet-stream"),
+        ("docker-content-digest", digest.as_str()),
+        ("accept-ranges", "bytes"),
+    ];
+    let asked = headers.get(header::RANGE).and_then(|v| v.to_str().ok()?.strip_prefix("bytes="));
+    let Some((first, last)) = asked.and_then(|range| range.split_once('-')).filter(|(_, last)| !last.contains(','))
+    else {
+        return Ok(reply(StatusCode::OK, &common, bytes));
     };
+    let (start, end) = match (first.parse::<usize>(), last.parse::<usize>()) {
+        (Ok(start), Ok(end)) => (start, end.saturating_add(1).min(size)),
+        (Ok(start), Err(_)) if last.is_empty() => (start, size),
+        (Err(_), Ok(suffix)) if first.is_empty() => (size.saturating_sub(suffix), size),
+        _ => return Ok(reply(StatusCode::OK, &common, bytes)),
+    };
+    if start >= end {
+        let headers = [("content-range", format!("bytes */{size}")), ("content-type", "application/json".to_owned())];
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let document = json!({"errors": [{"code": "SIZE_INVALID", "message": format!("the blob has {size} bytes")}]});
+        return Ok(reply(StatusCode::RANGE_NOT_SATISFIABLE, &headers, document.to_string()));
+    }
+    let range = format!("bytes {start}-{}/{size}", end - 1);
+    let headers = [&common[..], &[("content-range", range.as_str())]].concat();
+    Ok(reply(StatusCode::PARTIAL_CONTENT, &headers, bytes.slice(start..end)))
+}
+
+/// The `WWW-Authenticate` header for a request that lacks the right to be processed.
+fn challenge(registry: &Registry, method: &Method, headers: &HeaderMap, route: &Route<'_>) -> Option<String> {
+    let auth = registry.inner.options.auth.as_ref()?;
+    let action = action(method);
     let allowed = lock(&registry.inner.tokens).allows(auth, headers, route.name(), action);
     (!allowed).then(|| auth.challenge(headers, route.name(), action))
 }
@@ -174,86 +266,6 @@ async fn token(registry: &Registry, method: &Method, headers: &HeaderMap, uri: &
     let token = granted.ok_or_else(|| denied("wrong user, password or refresh token"))?;
     let document = json!({"token": token, "access_token": token, "expires_in": 300}).to_string();
     Ok(reply(StatusCode::OK, &[("content-type", "application/json")], document))
-}
-
-async fn start_upload(registry: &Registry, name: &str, query: &HashMap<String, String>, body: Body) -> Answer {
-    if let (Some(digest), Some(from)) = (query.get("mount"), query.get("from")) {
-        let mut store = registry.store();
-        if let Some(bytes) = Digest::parse(digest).ok().and_then(|digest| store.blob(from, &digest)) {
-            return Ok(created_blob(name, &store.put_blob(name, bytes)));
-        }
-    } else if let Some(digest) = query.get("digest") {
-        let bytes = receive(registry, body).await?;
-        return finish_blob(registry, name, digest, bytes);
-    }
-    let id = registry.store().start_upload(name);
-    let location = format!("/v2/{name}/blobs/uploads/{id}");
-    Ok(reply(StatusCode::ACCEPTED, &[("location", &location), ("range", "0-0")], ""))
-}
-
-async fn continue_upload(
-    registry: &Registry,
-    method: &Method,
-    headers: &HeaderMap,
-    (name, id): (&str, u64),
-    query: &HashMap<String, String>,
-    body: Body,
-) -> Answer {
-    let unknown = || Refusal(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", format!("no upload {id} in {name}"));
-    let location = format!("/v2/{name}/blobs/uploads/{id}");
-    let received = registry.store().upload(name, id).map(|bytes| bytes.len()).ok_or_else(unknown)?;
-    match *method {
-        Method::GET => {
-            let range = format!("0-{}", received.saturating_sub(1));
-            Ok(reply(StatusCode::NO_CONTENT, &[("location", &location), ("range", &range)], ""))
-        }
-        Method::DELETE => {
-            registry.store().take_upload(name, id);
-            Ok(reply(StatusCode::NO_CONTENT, &[], ""))
-        }
-        Method::PATCH => {
-            let start = headers.get(header::CONTENT_RANGE).and_then(|v| v.to_str().ok()?.split('-').next());
-            if start.is_some_and(|start| start.parse() != Ok(received)) {
-                let message = format!("the next byte is {received}");
-                return Err(Refusal(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message));
-            }
-            let chunk = receive(registry, body).await?;
-            let mut store = registry.store();
-            let bytes = store.upload(name, id).ok_or_else(unknown)?;
-            bytes.extend_from_slice(&chunk);
-            let range = format!("0-{}", bytes.len().saturating_sub(1));
-            Ok(reply(StatusCode::ACCEPTED, &[("location", &location), ("range", &range)], ""))
-        }
-        Method::PUT => {
-            let last = receive(registry, body).await?;
-            let digest = query.get("digest").ok_or_else(|| {
-                Refusal(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "the digest parameter is missing".to_owned())
-            })?;
-            let mut bytes = registry.store().take_upload(name, id).ok_or_else(unknown)?;
-            bytes.extend_from_slice(&last);
-            finish_blob(registry, name, digest, bytes.into())
-        }
-        _ => Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", format!("{method} on an upload"))),
-    }
-}
-
-async fn receive(registry: &Registry, body: Body) -> Result<Bytes, Refusal> {
-    let limit = registry.inner.options.blob_limit;
-    let refuse = |e: axum::Error| Refusal(StatusCode::BAD_REQUEST, "SIZE_INVALID", format!("reading the blob: {e}"));
-    axum::body::to_bytes(body, limit).await.map_err(refuse)
-}
-
-fn finish_blob(registry: &Registry, name: &str, digest: &str, bytes: Bytes) -> Answer {
-    let got = Digest::of(&bytes);
-    if digest != got.to_string() {
-        return Err(Refusal(StatusCode::BAD_REQUEST, "DIGEST_INVALID", format!("want {digest}, got {got}")));
-    }
-    Ok(created_blob(name, &registry.store().put_blob(name, bytes)))
-}
-
-fn created_blob(name: &str, digest: &Digest) -> Response<Body> {
-    let location = format!("/v2/{name}/blobs/{digest}");
-    reply(StatusCode::CREATED, &[("location", &location), ("docker-content-digest", &digest.to_string())], "")
 }
 
 fn put_manifest(registry: &Registry, headers: &HeaderMap, name: &str, reference: &str, bytes: Bytes) -> Answer {
@@ -293,8 +305,13 @@ fn page<T>(
     query: &HashMap<String, String>,
     entries: Vec<T>,
     key: impl Fn(&T) -> String,
-) -> (Vec<T>, Option<String>) {
-    let wanted = query.get("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+) -> Result<(Vec<T>, Option<String>), Refusal> {
+    let wanted = match query.get("n") {
+        None => usize::MAX,
+        Some(n) => n.parse().map_err(|_| {
+            Refusal(StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID", format!("{n:?} is no number of entries"))
+        })?,
+    };
     let size = wanted.min(registry.inner.options.page_size);
     let mut rest = entries.into_iter().filter(|entry| query.get("last").is_none_or(|last| key(entry) > *last));
     let page: Vec<T> = rest.by_ref().take(size).collect();
@@ -305,7 +322,7 @@ fn page<T>(
         next.extend_pairs(query.get("artifactType").map(|kind| ("artifactType", kind)));
         format!("<{path}?{}>; rel=\"next\"", next.finish())
     });
-    (page, link)
+    Ok((page, link))
 }
 
 fn listing(body: Value, media_type: &str, link: Option<String>, extra: &[(&str, &str)]) -> Response<Body> {
@@ -315,7 +332,7 @@ fn listing(body: Value, media_type: &str, link: Option<String>, extra: &[(&str, 
     reply(StatusCode::OK, &headers, body.to_string())
 }
 
-fn reply(status: StatusCode, headers: &[(&str, &str)], body: impl Into<Body>) -> Response<Body> {
+pub(super) fn reply(status: StatusCode, headers: &[(&str, &str)], body: impl Into<Body>) -> Response<Body> {
     let mut builder = Response::builder().status(status);
     for (name, value) in headers {
         builder = builder.header(*name, *value);

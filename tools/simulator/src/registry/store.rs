@@ -77,6 +77,10 @@ impl Store {
         digest
     }
 
+    pub(super) fn delete_blob(&mut self, name: &str, digest: &Digest) -> bool {
+        self.repositories.get_mut(name).is_some_and(|repository| repository.blobs.remove(digest).is_some())
+    }
+
     /// The tags in lexical order; `None` if there is no such repository.
     pub(super) fn tags(&self, name: &str) -> Option<Vec<String>> {
         Some(self.repositories.get(name)?.tags.keys().cloned().collect())

@@ -7,5 +7,6 @@ mod kms;
 mod launcher;
 mod program;
 mod pubsub;
+mod registry;
 mod scene;
 mod sts;
