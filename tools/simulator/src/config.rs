@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{registry::RegistryOptions, sts::Provider};
+use crate::{
+    Error, Result,
+    attestation::{Image, Vm},
+    registry::RegistryOptions,
+    sts::Provider,
+};
 
 /// The issuer of attestation tokens unless the configuration names another.
 pub const DEFAULT_ISSUER: &str = "http://attestation.simulator.localhost";
@@ -38,6 +43,18 @@ pub struct Config {
     /// Whose tokens the GCE metadata server hands out, for instance `serviceAccount:operator@…`. Without it: the
     /// service account of the machine that was launched last.
     pub metadata_identity: Option<String>,
+    /// The port to listen on; 0 lets the system pick one.
+    pub port: u16,
+    /// The project of clients that do not name one.
+    pub project: String,
+    /// Every decision is also appended to this file, as a line of JSON.
+    pub audit_log: Option<PathBuf>,
+    /// TLS under Google's names, and a proxy that leads there; absent = neither.
+    pub tls: Option<Tls>,
+    /// The virtual machine of launches and of the client's workload.
+    pub machine: Machine,
+    /// The workload as which clients on this machine present themselves to STS.
+    pub client: Option<Client>,
     /// How the registry behaves.
     #[serde(skip)]
     pub registry: RegistryOptions,
@@ -61,9 +78,109 @@ impl Default for Config {
             subscriptions: Vec::new(),
             pubsub: PubSubOptions::default(),
             metadata_identity: None,
+            port: 0,
+            project: "simulator".to_owned(),
+            audit_log: None,
+            tls: None,
+            machine: Machine::default(),
+            client: None,
             registry: RegistryOptions::default(),
             work_dir: None,
             root_helper: None,
+        }
+    }
+}
+
+/// The TLS endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Seed of the certificate authority's key. Absent: a random one at every start, which is safer, because whoever
+    /// knows the seed can make certificates that the authority's users trust.
+    pub seed: Option<String>,
+    /// Where `simulator up` writes the authority's certificate; absent = into its own directory.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A virtual machine, as its attestation tokens describe it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Machine {
+    /// Project id.
+    pub project: String,
+    /// Project number.
+    pub project_number: String,
+    /// Zone.
+    pub zone: String,
+    /// Instance name.
+    pub instance: String,
+    /// Instance id.
+    pub instance_id: String,
+    /// Service account's email address.
+    pub service_account: String,
+    /// Which Confidential Space image boots: `production` or `debug`.
+    pub image: Image,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            project: "operator".to_owned(),
+            project_number: "100000000000".to_owned(),
+            zone: "europe-west4-a".to_owned(),
+            instance: "workload".to_owned(),
+            instance_id: "1000000000000000000".to_owned(),
+            service_account: "workload@operator.iam.gserviceaccount.com".to_owned(),
+            image: Image::Production,
+        }
+    }
+}
+
+impl From<Machine> for Vm {
+    fn from(machine: Machine) -> Self {
+        let Machine { project, project_number, zone, instance, instance_id, service_account, image } = machine;
+        Self { project, project_number, zone, instance, instance_id, service_account, image }
+    }
+}
+
+/// The workload as which clients on this machine present themselves, without being launched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// The image that it would run, with its digest.
+    pub image: String,
+    /// The provider that it would ask: `projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER`.
+    pub provider: String,
+    /// A service account that it impersonates; absent = it acts as itself.
+    #[serde(default)]
+    pub service_account: Option<String>,
+}
+
+impl Client {
+    /// The provider's resource name as STS wants it.
+    pub fn audience(&self) -> String {
+        format!("//iam.googleapis.com/{}", self.provider)
+    }
+}
+
+impl Config {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// No TOML, or an unknown or malformed key; the message has the line and the key.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| Error::Config(error.to_string().trim_end().to_owned()))
+    }
+
+    /// Adds to an error about a resource of the configuration the line on which `text` names that resource.
+    pub fn locate(text: &str, error: Error) -> Error {
+        let message = error.to_string();
+        let quoted =
+            |line: &str| line.split('"').skip(1).step_by(2).any(|name| name.contains('/') && message.contains(name));
+        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#'));
+        match lines.find(|(_, line)| quoted(line)) {
+            Some((number, line)) => Error::Config(format!("line {}: {}: {message}", number + 1, line.trim())),
+            None => error,
         }
     }
 }
@@ -173,4 +290,36 @@ fn default_ack_deadline() -> u32 {
 
 fn default_retention() -> u64 {
     7 * 24 * 3600
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A provider that admits no image.
+    pub(crate) fn provider(name: &str) -> Provider {
+        Provider::for_images(name, [])
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        for (text, line, key) in [
+            ("project = \"p\"\nprot = 1\n", "line 2", "prot"),
+            ("[machine]\nzone = 5\n", "line 2", "zone = 5"),
+            ("[[keys]]\nname = \"k\"\npurpose = \"NONE\"\n", "line 3", "NONE"),
+            ("[tls]\nsede = \"x\"\n", "line 2", "sede"),
+            ("topics = [", "line 1", "topics"),
+        ] {
+            let error = Config::from_toml(text).expect_err(text).to_string();
+            assert!(error.contains(line) && error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_about_a_resource_gets_the_line_that_names_it() {
+        let text = "# \"projects/p/topics/t\"\ntopics = [\n    \"projects/p/topics/t\",\n]\n";
+        let error =
+            Error::Resource("Resource already exists in the project (resource=projects/p/topics/t).".to_owned());
+        assert!(Config::locate(text, error).to_string().contains("line 3: \"projects/p/topics/t\",: Resource already"));
+    }
 }

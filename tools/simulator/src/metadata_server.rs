@@ -12,6 +12,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
+    audit::{Audit, Decision},
     iam::{Iam, Identity, TOKEN_LIFETIME},
     respond,
 };
@@ -45,11 +46,12 @@ impl MetadataIdentity {
 pub(crate) struct MetadataServer {
     identity: MetadataIdentity,
     iam: Iam,
+    audit: Audit,
 }
 
 impl MetadataServer {
-    pub(crate) fn new(fixed: Option<String>, iam: Iam) -> Self {
-        Self { identity: MetadataIdentity { fixed: fixed.is_some(), member: Arc::new(Mutex::new(fixed)) }, iam }
+    pub(crate) fn new(fixed: Option<String>, iam: Iam, audit: Audit) -> Self {
+        Self { identity: MetadataIdentity { fixed: fixed.is_some(), member: Arc::new(Mutex::new(fixed)) }, iam, audit }
     }
 
     pub(crate) fn identity(&self) -> &MetadataIdentity {
@@ -64,15 +66,22 @@ pub(crate) fn routes(server: &MetadataServer) -> Router {
 
 async fn answer(State(server): State<MetadataServer>, request: Request) -> Response<Body> {
     let headers = request.headers();
+    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or_default();
+    let decision = Decision { service: "metadata", method: "get", principal: "a local client", resource: path };
     if headers.get(&FLAVOR).is_none_or(|value| value != "Google") || headers.contains_key("x-forwarded-for") {
+        server
+            .audit
+            .deny(decision, "no header Metadata-Flavor: Google, or one that says that the request was forwarded");
         return respond::text(StatusCode::FORBIDDEN, "Missing required header: Metadata-Flavor: Google\n");
     }
     let Some(member) = server.identity.current() else {
+        server.audit.deny(decision, "no machine has booted, and no metadata identity is configured");
         return respond::text(StatusCode::NOT_FOUND, "no machine has booted, and no metadata identity is configured\n");
     };
-    let mut response = match request.uri().path().strip_prefix(PREFIX).unwrap_or_default() {
-        "instance/service-accounts/default/token" => match server.iam.issue(Identity::Member(member)) {
+    let mut response = match path {
+        "instance/service-accounts/default/token" => match server.iam.issue(Identity::Member(member.clone())) {
             Ok(token) => {
+                server.audit.allow(Decision { method: "token", ..decision }, format!("an access token of {member}"));
                 let body = json!({"access_token": token, "expires_in": TOKEN_LIFETIME, "token_type": "Bearer"});
                 respond::json(StatusCode::OK, &body)
             }

@@ -1,4 +1,5 @@
 //! Serves a router on a TCP or unix socket, HTTP/1.1 and h2c alike, until it is dropped: connections end with it.
+//! On TCP, with a gate, also TLS and a proxy's `CONNECT`.
 
 use std::io;
 
@@ -10,9 +11,11 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener},
     task::{JoinHandle, JoinSet},
 };
+
+use crate::tls::{Gate, Start};
 
 /// A running server. Dropping it closes the listener and every connection.
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn tcp(listener: TcpListener, router: Router) -> Self {
+    pub(crate) fn tcp(listener: TcpListener, router: Router, gate: Option<Gate>) -> Self {
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -29,7 +32,7 @@ impl Server {
                     Some(Ok((stream, _))) => {
                         // Small replies must not wait for the peer's delayed acknowledgement.
                         let _ = stream.set_nodelay(true);
-                        connections.spawn(connection(stream, router.clone()));
+                        connections.spawn(dispatch(stream, router.clone(), gate.clone()));
                     }
                     Some(Err(_)) => pause().await,
                     None => {}
@@ -81,7 +84,18 @@ async fn pause() {
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
 }
 
-async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router) {
+async fn dispatch(stream: TcpStream, router: Router, gate: Option<Gate>) {
+    let Some(gate) = gate else { return connection(stream, router).await };
+    match Start::of(&stream).await {
+        Ok(Start::Tls) => gate.tls(stream).await,
+        Ok(Start::Connect) => gate.connect(stream).await,
+        Ok(Start::Http) => connection(stream, router).await,
+        // It closed before it said anything.
+        Err(_) => {}
+    }
+}
+
+pub(crate) async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router) {
     let service = TowerToHyperService::new(router);
     // A broken connection is the peer's affair; each request's outcome is in the audit log.
     let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;

@@ -14,12 +14,13 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::{
-    AuditEntry, Clock, Config, Error, Launcher, Result,
+    AuditEntry, Clock, Config, Error, Launcher, Result, Running,
     attestation::{self, Issuer, IssuerKey},
     audit::Audit,
-    iam::{Iam, Identity},
+    console::{self, Console, Control, Launch},
+    iam::{Iam, Identity, hex},
     kms::{self, Kms},
-    launcher,
+    launcher::{self, Instances},
     metadata_server::{self, MetadataServer},
     pubsub::{
         self, PubSub,
@@ -29,6 +30,7 @@ use crate::{
     respond::{self, ApiError, Code},
     server::Server,
     sts::{self, Sts},
+    tls::{Authority, Gate},
 };
 
 /// A running simulator. Dropping it closes its port and every connection.
@@ -37,16 +39,21 @@ pub struct Simulator {
     server: Server,
     services: Services,
     launcher: Launcher,
+    control: Control,
+    authority: Option<Authority>,
 }
 
 #[derive(Clone)]
-struct Services {
-    clock: Clock,
-    audit: Audit,
-    iam: Iam,
-    issuer: Issuer,
-    sts: Sts,
-    kms: Kms,
+pub(crate) struct Services {
+    /// Differs from every other simulator's, so that who follows the log notices a new one on the same port.
+    pub(crate) run: Arc<str>,
+    pub(crate) clock: Clock,
+    pub(crate) audit: Audit,
+    pub(crate) iam: Iam,
+    pub(crate) issuer: Issuer,
+    pub(crate) sts: Sts,
+    pub(crate) kms: Kms,
+    pub(crate) instances: Instances,
     pubsub: PubSub,
     emulator: Option<Emulator>,
     registry: Registry,
@@ -76,23 +83,30 @@ impl fmt::Debug for Simulator {
 }
 
 impl Simulator {
-    /// Starts all services on a loopback port that the system picks.
+    /// Starts all services on one loopback port: the configured one, or one that the system picks.
     ///
     /// # Errors
     /// A configuration that contradicts itself; no port; no directory.
     pub async fn start(config: Config) -> Result<Self> {
         let clock = Clock::default();
         let audit = Audit::new(clock.clone());
+        if let Some(path) = &config.audit_log {
+            audit.write_to(path)?;
+        }
         let iam = Iam::new(clock.clone(), audit.clone());
         let key = IssuerKey::from_seed(&config.attestation_seed)?;
         let issuer = Issuer::new(config.issuer.clone(), key, clock.clone(), audit.clone());
+        let mut run = [0; 8];
+        getrandom::fill(&mut run).map_err(|e| Error::Key(format!("no randomness: {e}")))?;
         let services = Services {
+            run: hex(&run).into(),
+            instances: Instances::default(),
             sts: Sts::new(issuer.clone(), iam.clone(), clock.clone(), audit.clone()),
             kms: Kms::new(&config.kms_seed, iam.clone(), audit.clone()),
             pubsub: PubSub::new(iam.clone(), audit.clone(), clock.clone()),
             emulator: Emulator::of(&config.pubsub, &audit).await?,
             registry: Registry::audited(config.registry.clone(), audit.clone()),
-            metadata: MetadataServer::new(config.metadata_identity.clone(), iam.clone()),
+            metadata: MetadataServer::new(config.metadata_identity.clone(), iam.clone(), audit.clone()),
             clock,
             audit,
             iam,
@@ -103,7 +117,8 @@ impl Simulator {
             Some(path) => WorkDir::Given(path),
             None => WorkDir::Temporary(TempDir::new().map_err(Error::io("creating the launcher's directory"))?),
         };
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(Error::io("listening on a loopback port"))?;
+        let listener = TcpListener::bind(("127.0.0.1", config.port)).await;
+        let listener = listener.map_err(Error::io(format!("listening on 127.0.0.1, port {}", config.port)))?;
         let address = listener.local_addr().map_err(Error::io("asking for the port"))?;
         let launcher = Launcher::new(launcher::Setting {
             registry: address,
@@ -112,9 +127,15 @@ impl Simulator {
             work_dir: Arc::new(work_dir),
             root_helper: config.root_helper,
             metadata: services.metadata.identity().clone(),
+            instances: services.instances.clone(),
         });
-        let server = Server::tcp(listener, services.router());
-        Ok(Self { address, server, services, launcher })
+        let control = Control::new(launcher.clone(), config.machine.into(), config.client)?;
+        let router =
+            services.router().merge(console::routes(Console { services: services.clone(), control: control.clone() }));
+        let authority = config.tls.map(|tls| Authority::new(tls.seed.as_deref())).transpose()?;
+        let gate = authority.as_ref().map(|authority| Gate::new(authority, router.clone(), services.audit.clone()));
+        let server = Server::tcp(listener, router, gate);
+        Ok(Self { address, server, services, launcher, control, authority })
     }
 
     /// Where everything listens.
@@ -150,7 +171,30 @@ impl Simulator {
         self.services.iam.issue(Identity::Member(principal.to_owned()))
     }
 
-    /// Every decision so far.
+    /// The token for what starts programs or makes subject tokens, below `/simulator/`: a secret of whoever started this.
+    pub fn control_token(&self) -> &str {
+        self.control.token()
+    }
+
+    /// The certificate authority of the TLS endpoints, if the configuration asks for them.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.authority.as_ref().map(Authority::pem)
+    }
+
+    /// Launches what instance metadata say, on the configured machine with these differences.
+    ///
+    /// # Errors
+    /// As [`LaunchRequest::from_metadata`] and [`Launcher::launch`].
+    pub async fn launch(&self, launch: Launch) -> Result<Running> {
+        self.control.launch(launch).await
+    }
+
+    /// Why the audit log's file lacks entries, if it does.
+    pub fn audit_file_error(&self) -> Option<String> {
+        self.services.audit.file_error()
+    }
+
+    /// Every decision so far, up to the [`audit::CAPACITY`](crate::audit::CAPACITY) newest.
     pub fn audit(&self) -> Vec<AuditEntry> {
         self.services.audit.entries()
     }

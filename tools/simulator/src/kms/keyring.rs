@@ -95,6 +95,12 @@ impl Kms {
         Ok(())
     }
 
+    /// All keys, by name.
+    pub fn keys(&self) -> Vec<crate::config::Key> {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().map(|(name, entry)| crate::config::Key { name: name.clone(), purpose: entry.purpose }).collect()
+    }
+
     /// Enables or disables version 1 of a key.
     ///
     /// # Errors

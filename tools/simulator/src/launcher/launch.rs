@@ -17,6 +17,7 @@ use csign_oci::image::{ContainerConfig, ImageConfig};
 use super::{
     LaunchRequest, Running,
     discover::discover,
+    instances::{Instance, Instances},
     policy::Policy,
     process::{Output, Program, Stream},
     pull::Puller,
@@ -44,6 +45,7 @@ pub(crate) struct Setting {
     pub(crate) work_dir: Arc<WorkDir>,
     pub(crate) root_helper: Option<PathBuf>,
     pub(crate) metadata: MetadataIdentity,
+    pub(crate) instances: Instances,
 }
 
 /// Starts containers the way that a Confidential Space VM does; clones share their directory.
@@ -115,6 +117,7 @@ impl Launcher {
             cmd_override: request.cmd.unwrap_or_default(),
             image_signatures: found.signatures,
         };
+        let instance = Instance::new(&request.vm, &container, &output);
         self.setting.metadata.booted(&request.vm.service_account);
         let tee = TeeServer::start(&place, self.setting.issuer.clone(), request.vm, container)?;
         // 6.
@@ -127,7 +130,9 @@ impl Launcher {
             restart: request.restart_policy,
         };
         let program = confine(program, &root, user, self.setting.root_helper.as_deref(), &output);
-        Running::start(program, output, tee, root)
+        let running = Running::start(program, output, tee, root)?;
+        self.setting.instances.add(instance);
+        Ok(running)
     }
 
     fn fresh_root(&self) -> Result<PathBuf> {

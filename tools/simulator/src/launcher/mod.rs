@@ -1,6 +1,7 @@
 //! The launcher: what boots a container inside a Confidential Space VM and attests it.
 
 mod discover;
+mod instances;
 mod launch;
 mod metadata;
 mod policy;
@@ -11,6 +12,7 @@ mod signature;
 mod teeserver;
 mod unpack;
 
+pub(crate) use instances::Instances;
 pub use launch::Launcher;
 pub(crate) use launch::Setting;
 pub use metadata::{LaunchRequest, RestartPolicy};

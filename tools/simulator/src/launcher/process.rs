@@ -63,6 +63,11 @@ impl Output {
         drop(lines);
         self.grown.notify_waiters();
     }
+
+    /// How the program ended; `None` while it runs.
+    pub(super) fn status(&self) -> Option<ExitStatus> {
+        *self.ended.borrow()
+    }
 }
 
 /// Reads a container's output from the first line on, waiting for more.

@@ -85,6 +85,12 @@ impl Sts {
         providers.get(name).map(|parsed| parsed.provider.clone())
     }
 
+    /// All providers, by name.
+    pub fn providers(&self) -> Vec<Provider> {
+        let providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        providers.values().map(|parsed| parsed.provider.clone()).collect()
+    }
+
     /// Steps: 1. the form; 2. the provider; 3. signature and issuer; 4. times; 5. audience; 6. mapping; 7. condition;
     /// 8. the access token. Returns it with the clause that admitted.
     fn exchange(&self, form: &BTreeMap<String, String>) -> Result<(Value, String), Refusal> {

@@ -37,7 +37,8 @@ use crate::scene::vm;
 const NAME: &str = "team/app";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs wherever a shell is; without a root of its own it uses this machine's.
-const SCRIPT: &str = "#!/bin/sh\necho started \"$@\"\nenv\necho on stderr >&2\n[ -z \"$STAY\" ] || exec sleep 600\n";
+pub(crate) const SCRIPT: &str =
+    "#!/bin/sh\necho started \"$@\"\nenv\necho on stderr >&2\n[ -z \"$STAY\" ] || exec sleep 600\n";
 
 fn repository() -> Repository {
     Repository::parse(&format!("registry.simulator.localhost/{NAME}")).expect("repository")
@@ -48,7 +49,7 @@ async fn start(root_helper: Option<PathBuf>) -> Simulator {
 }
 
 /// Pushes an image whose `/workload` is `program`.
-fn push(simulator: &Simulator, program: &[u8], labels: &[(&str, &str)]) -> Pinned {
+pub(crate) fn push(simulator: &Simulator, program: &[u8], labels: &[(&str, &str)]) -> Pinned {
     let mut layer = LayerBuilder::new();
     layer.file("workload", Access::root(0o755), program).expect("file");
     push_layer(simulator, layer, labels)

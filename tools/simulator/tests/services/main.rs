@@ -3,6 +3,7 @@
 // The lint knows functions marked as tests, not their helpers.
 #![allow(clippy::expect_used)]
 
+mod console;
 mod kms;
 mod launcher;
 mod program;
@@ -10,3 +11,4 @@ mod pubsub;
 mod registry;
 mod scene;
 mod sts;
+mod tls;
