@@ -1,5 +1,5 @@
 //! Compares `csign verify` with `cosign verify`: requests, wall time and peak memory, at several round trip times; and
-//! requests alone in both formats, for 1, 3 and 16 signers.
+//! requests alone in both formats, for 1, 3 and 16 signers. Then the simulator's start and size.
 //!
 //! For the times, both check the same three signatures on the same images in the same registry, turn by turn; cosign
 //! takes one key at a time, so it runs three times. Nothing here passes or fails by a time: it prints figures.
@@ -9,6 +9,7 @@ mod counts;
 mod measure;
 mod report;
 mod scene;
+mod simulator;
 mod workload;
 
 use std::{
@@ -84,7 +85,8 @@ fn main() -> ExitCode {
     });
     let rows = rows.collect();
     scene.proxy.set_round_trip(Duration::ZERO);
-    let report = Report::new(rows, counts::count(&scene), &scene, workload);
+    let simulator = simulator::Simulator::measure(arguments.runs);
+    let report = Report::new(rows, counts::count(&scene), &scene, workload, simulator);
     let text = if arguments.json { report.json() } else { report.table() };
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

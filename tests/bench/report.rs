@@ -8,6 +8,7 @@ use crate::{
     counts::{self, Count},
     measure::Sample,
     scene::{Program, Scene, Subject},
+    simulator::Simulator,
     workload::Workload,
 };
 
@@ -22,6 +23,7 @@ pub(crate) struct Report {
     csign_binary_bytes: u64,
     cosign_binary_bytes: Option<u64>,
     workload: Option<Workload>,
+    simulator: Simulator,
 }
 
 /// One program on one image at one round trip time: medians over the runs.
@@ -70,7 +72,13 @@ impl Row {
 
 impl Report {
     /// Adds ratios and sizes.
-    pub(crate) fn new(rows: Vec<Row>, counts: Vec<Count>, scene: &Scene, workload: Option<Workload>) -> Self {
+    pub(crate) fn new(
+        rows: Vec<Row>,
+        counts: Vec<Count>,
+        scene: &Scene,
+        workload: Option<Workload>,
+        simulator: Simulator,
+    ) -> Self {
         let ratios = rows.iter().filter(|row| row.verifier == Program::Csign.to_string()).filter_map(|csign| {
             let cosign = rows.iter().find(|row| {
                 row.verifier == Program::Cosign.to_string()
@@ -91,6 +99,7 @@ impl Report {
             csign_binary_bytes: size(&scene.csign).unwrap_or_default(),
             cosign_binary_bytes: scene.cosign.as_deref().and_then(size),
             workload,
+            simulator,
             rows,
         }
     }
@@ -122,6 +131,7 @@ impl Report {
             );
         }
         text.push_str(&counts::table(&self.counts));
+        text.push_str(&self.simulator.table());
         let mut sizes = vec![("csign", Some(self.csign_binary_bytes)), ("cosign", self.cosign_binary_bytes)];
         sizes.push(("workload image", self.workload.as_ref().map(|workload| workload.image_bytes)));
         text.push('\n');

@@ -1,0 +1,103 @@
+//! Google's own client libraries for Python against the simulator, with nothing but the environment that it prints.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
+
+use std::{
+    fs,
+    io::{BufReader, Read as _},
+    process::Stdio,
+};
+
+use csign_tests::{
+    peer::{self, peer, repository},
+    process::{Bench, Finished},
+};
+use serde_json::Value;
+
+const KEY: &str = "projects/alice/locations/global/keyRings/demo/cryptoKeys/data";
+const TOPIC: &str = "projects/operator/topics/words";
+const SUBSCRIPTION: &str = "projects/operator/subscriptions/words";
+
+/// `simulator up`; killed when dropped.
+struct Up {
+    child: std::process::Child,
+    environment: Vec<(String, String)>,
+}
+
+impl Up {
+    fn start(bench: &Bench, config: &str) -> Self {
+        fs::write(bench.path("simulator.toml"), config).unwrap();
+        let mut command = bench.command(peer::simulator());
+        command.args(["up", "--config", "simulator.toml", "--directory", "simulator"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).bytes().map_while(Result::ok);
+        let mut text = Vec::new();
+        let description: Value = loop {
+            text.push(stdout.next().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&text))));
+            if let Ok(value) = serde_json::from_slice(&text) {
+                break value;
+            }
+        };
+        let environment = description["environment"].as_object().unwrap();
+        let environment = environment.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
+        Self { environment: environment.collect(), child }
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The example configuration, with these permissions for the client's workload.
+fn config(granted: &[(&str, &str)]) -> String {
+    let example = fs::read_to_string(repository().join("tools/simulator/simulator.toml")).unwrap();
+    let pool = "projects/200000000000/locations/global/workloadIdentityPools/workload";
+    let bindings = granted.iter().map(|(permission, resource)| {
+        format!(
+            "\n[[bindings]]\nresource = \"{resource}\"\npermission = \"{permission}\"\n\
+             member = \"principalSet://iam.googleapis.com/{pool}/*\"\n"
+        )
+    });
+    example + &bindings.collect::<String>()
+}
+
+fn client(bench: &Bench, up: &Up, python: &std::path::Path, arguments: &[&str]) -> (Option<i32>, Value) {
+    let mut command = bench.command(python);
+    command.arg(repository().join("tools/simulator/examples/python/client.py")).args(arguments);
+    command.envs(up.environment.iter().map(|(name, value)| (name, value)));
+    let finished = Finished::of(&mut command);
+    let results = serde_json::from_str(&finished.stdout).unwrap_or_else(|e| panic!("{e}: {finished}"));
+    (finished.code, results)
+}
+
+#[test]
+fn googles_python_libraries_run_unchanged_with_the_environment_that_the_simulator_prints() {
+    let Some(python) = peer("python-peers") else { return };
+    let bench = Bench::new();
+    let up = Up::start(
+        &bench,
+        &config(&[
+            ("cloudkms.cryptoKeyVersions.useToEncrypt", KEY),
+            ("pubsub.topics.publish", TOPIC),
+            ("pubsub.subscriptions.consume", SUBSCRIPTION),
+        ]),
+    );
+    let arguments = ["--key", KEY, "--topic", TOPIC, "--subscription", SUBSCRIPTION, "--transport", "rest"];
+    let (code, results) = client(&bench, &up, &python, &arguments);
+    assert_eq!(code, Some(0), "{results:#}");
+    for (service, wanted) in [("kms", "encrypted and decrypted"), ("pubsub", "acknowledged")] {
+        assert!(results[service].as_str().is_some_and(|text| text.contains(wanted)), "{results:#}");
+    }
+}
+
+#[test]
+fn what_is_not_granted_to_the_clients_workload_is_denied_to_it() {
+    let Some(python) = peer("python-peers") else { return };
+    let bench = Bench::new();
+    let up = Up::start(&bench, &config(&[]));
+    let (code, results) = client(&bench, &up, &python, &["--key", KEY, "--transport", "rest"]);
+    assert_eq!(code, Some(1), "{results:#}");
+    assert!(results["kms"].as_str().is_some_and(|text| text.contains("useToEncrypt")), "{results:#}");
+}
