@@ -21,7 +21,7 @@ mod respond;
 mod server;
 mod simulator;
 pub mod sts;
-pub mod tls;
+mod tls;
 
 pub use audit::AuditEntry;
 pub use clock::Clock;

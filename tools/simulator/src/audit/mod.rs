@@ -30,6 +30,9 @@ use crate::{Result, clock::Clock};
 /// Longest principal, resource or clause that is kept, in bytes; the rest is cut off and marked with `…`.
 const MAX_MEMBER: usize = 4096;
 
+/// Bytes of text after which one reading ends, so that no answer becomes as large as the whole log.
+const MAX_READ: usize = 1 << 20;
+
 /// One decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
@@ -124,17 +127,19 @@ impl Audit {
         self.log().file.as_ref().and_then(LogFile::error)
     }
 
-    /// At most `limit` matching entries with a sequence number of at least `from`.
+    /// At most `limit` matching entries with a sequence number of at least `from`, and at most some [`MAX_READ`] bytes.
     pub(crate) fn read(&self, from: u64, filter: &Filter, limit: usize) -> Read {
         let log = self.log();
         let first = log.ring.first();
         let mut read = Read { next: from.max(first), lost: first.saturating_sub(from), entries: Vec::new() };
+        let mut text = 0;
         for entry in log.ring.from(from) {
-            if read.entries.len() == limit {
+            if read.entries.len() == limit || text > MAX_READ {
                 break;
             }
             read.next = entry.sequence + 1;
             if filter.admits(entry) {
+                text += ring::text_of(entry);
                 read.entries.push(Arc::clone(entry));
             }
         }
@@ -212,6 +217,22 @@ mod tests {
         let last = audit.read(end, &filter, 3);
         assert_eq!((last.entries.len(), last.next, last.lost), (0, end, 0));
         assert_eq!(audit.counts().iter().map(|count| count.allowed).sum::<u64>(), end);
+    }
+
+    #[test]
+    fn one_reading_of_long_entries_ends_early_and_the_next_one_goes_on() {
+        let audit = Audit::new(Clock::default());
+        for _ in 0..1000 {
+            audit.deny(decision("kms", &"p".repeat(MAX_MEMBER)), "no");
+        }
+        let (mut next, mut seen, mut readings) = (0, 0, 0);
+        while next < audit.total() {
+            let read = audit.read(next, &Filter::default(), usize::MAX);
+            assert!(read.entries.len() <= MAX_READ / MAX_MEMBER + 1);
+            (next, seen, readings) = (read.next, seen + read.entries.len(), readings + 1);
+        }
+        assert_eq!(seen, 1000);
+        assert!(readings > 3);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Ring {
     }
 }
 
-fn text_of(entry: &AuditEntry) -> usize {
+pub(super) fn text_of(entry: &AuditEntry) -> usize {
     let AuditEntry { service, method, principal, resource, clause, .. } = entry;
     [service, method, principal, resource, clause].iter().map(|text| text.len()).sum()
 }

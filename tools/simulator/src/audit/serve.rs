@@ -1,7 +1,8 @@
 //! The log over HTTP: `GET /simulator/audit` as JSON lines, `GET /simulator/audit/stream` as server-sent events.
 //!
 //! Both take the query of [`Filter`] and `since=N`: only entries with a sequence number of at least `N`. The first also
-//! takes `limit=N`; its headers `audit-next` and `audit-lost` say where to go on and how many entries are gone.
+//! takes `limit=N`; its headers `audit-next` and `audit-lost` say where to go on and how many entries are gone,
+//! `audit-total` how many there ever were.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -30,6 +31,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 const NEXT: HeaderName = HeaderName::from_static("audit-next");
 const LOST: HeaderName = HeaderName::from_static("audit-lost");
+const TOTAL: HeaderName = HeaderName::from_static("audit-total");
 
 #[derive(Clone)]
 struct Service {
@@ -90,6 +92,7 @@ async fn list(State(service): State<Service>, request: Request) -> Response<Body
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/jsonl; charset=utf-8"));
     headers.insert(NEXT, read.next.into());
     headers.insert(LOST, read.lost.into());
+    headers.insert(TOTAL, service.audit.total().into());
     response
 }
 
@@ -102,10 +105,11 @@ async fn follow(State(service): State<Service>, request: Request) -> Response<Bo
         let message = format!("there are {MAX_STREAMS} live views already\n");
         return respond::text(StatusCode::SERVICE_UNAVAILABLE, message);
     };
-    let mut since = last_event(request.headers()).map_or(query.since, |last| last.saturating_add(1));
-    if since > service.audit.total() {
-        since = 0; // The reader followed a simulator that ran here before.
-    }
+    let since = match last_event(request.headers()) {
+        None => query.since,
+        Some(last) if last < service.audit.total() => last + 1,
+        Some(_) => 0, // The reader followed a simulator that ran here before.
+    };
     let total = service.audit.watch();
     let live = Live { audit: service.audit, total, filter: query.filter, next: since, _permit: permit };
     let mut response = Response::new(Body::from_stream(stream::unfold(live, |mut live| async move {

@@ -89,6 +89,7 @@ async fn of_simulator(args: &Args, filter: &Filter, printer: &mut Printer) -> Re
     let address = request::address(args.address.as_deref())?;
     let query = filter.to_query();
     let mut since = args.since;
+    let mut end = None;
     loop {
         let path = format!("/simulator/audit?since={since}&limit=10000&{query}");
         let response = request::send(address, Method::GET, &path, None, "").await?;
@@ -98,14 +99,16 @@ async fn of_simulator(args: &Args, filter: &Filter, printer: &mut Printer) -> Re
             return Err(format!("{address} answered {status}: {}", why.trim()).into());
         }
         let next = request::number(response.headers(), "audit-next")?;
+        let total = request::number(response.headers(), "audit-total")?;
         // Those before `since` were not asked for; those after it are gone.
         lost(request::number(response.headers(), "audit-lost")?);
         let entries = parse(request::text(response, MAX_ANSWER).await?.lines())?;
         printer.print(&entries)?;
-        if entries.is_empty() && next <= since {
+        since = since.max(next);
+        // What is decided from now on is for those who follow.
+        if since >= *end.get_or_insert(total) {
             break;
         }
-        since = next;
     }
     if !args.follow {
         return Ok(());

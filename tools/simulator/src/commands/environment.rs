@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use simulator::{Config, Simulator};
 
-use super::{Result, write_private};
+use super::{Readers, Result, write};
 
 /// How clients find the simulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -40,7 +40,7 @@ impl Environment {
         };
         if let Some(credentials) = credentials(clients, simulator, config) {
             let path = directory.join("credentials.json");
-            write_private(&path, &format!("{credentials:#}\n"))?;
+            write(&path, &format!("{credentials:#}\n"), Readers::Owner)?;
             let path = path.display().to_string();
             variables.push(("GOOGLE_APPLICATION_CREDENTIALS", path.clone()));
             variables.push(("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", path));
@@ -69,8 +69,8 @@ impl Environment {
 fn write_ca(pem: &str, config: &Config, directory: &Path) -> Result<PathBuf> {
     let chosen = config.tls.as_ref().and_then(|tls| tls.ca_file.clone());
     let path = chosen.unwrap_or_else(|| directory.join("ca.pem"));
-    write_private(&path, pem)?;
-    // Clients run anywhere.
+    write(&path, pem, Readers::Everyone)?;
+    // Clients run in any directory.
     Ok(std::path::absolute(&path)?)
 }
 

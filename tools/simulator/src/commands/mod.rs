@@ -7,7 +7,12 @@ mod request;
 pub(crate) mod run;
 pub(crate) mod up;
 
-use std::{fs, io::Write as _, path::Path};
+use std::{
+    fs::{self, Permissions},
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use simulator::{Config, Error, Simulator, config::Tls};
 use tempfile::NamedTempFile;
@@ -58,8 +63,15 @@ impl ConfigArgs {
     }
 }
 
-/// Writes a file under another name and renames it: no reader sees half of it. Only its owner may read it.
-fn write_private(path: &Path, text: &str) -> Result<()> {
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readers {
+    Owner,
+    Everyone,
+}
+
+/// Writes a file under another name and renames it: no reader sees half of it.
+fn write(path: &Path, text: &str, readers: Readers) -> Result<()> {
     let doing = |e: std::io::Error| format!("writing {}: {e}", path.display());
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -67,6 +79,9 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     };
     // A temporary file is readable by its owner alone.
     let mut file = NamedTempFile::new_in(directory).map_err(doing)?;
+    if readers == Readers::Everyone {
+        file.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(doing)?;
+    }
     file.write_all(text.as_bytes()).map_err(doing)?;
     file.persist(path).map_err(|e| doing(e.error))?;
     Ok(())

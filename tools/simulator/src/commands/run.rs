@@ -4,15 +4,19 @@ use std::{
     collections::BTreeMap,
     env,
     io::{self, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use axum::http::{Method, StatusCode};
-use simulator::{Launch, Report, Stream};
+use csign_oci::Layout;
+use simulator::{Launch, Report, Simulator, Stream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigArgs, Result, Usage, request};
 
+/// The metadata that names the image.
+const IMAGE: &str = "tee-image-reference";
 /// The variable with the control token, which `simulator up` prints.
 const CONTROL: &str = "SIMULATOR_CONTROL";
 
@@ -23,12 +27,15 @@ const CONTROL: &str = "SIMULATOR_CONTROL";
 /// prints them, the simulator there launches it; with --own a new one does, which ends with the program.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  simulator run --image registry.simulator.localhost/app@sha256:… --metadata tee-env-NAME=value\n  simulator run --own --config simulator.toml --image 127.0.0.1:5000/app@sha256:… --debug"
+    after_help = "Examples:\n  simulator run --image registry.simulator.localhost/app@sha256:… --metadata tee-env-NAME=value\n  simulator run --own --config simulator.toml --image 127.0.0.1:5000/app@sha256:… --debug\n  simulator run --own --layout image --metadata tee-signed-image-repos="
 )]
 pub(crate) struct Args {
     /// Image with its digest, in the simulator's registry or one on the loopback interface
-    #[arg(long, value_name = "IMAGE@DIGEST")]
-    image: String,
+    #[arg(long, value_name = "IMAGE@DIGEST", required_unless_present = "layout")]
+    image: Option<String>,
+    /// The image of an OCI layout, as `csign build` writes it, for a simulator of its own
+    #[arg(long, value_name = "DIR", requires = "own", conflicts_with = "image")]
+    layout: Option<PathBuf>,
     /// Instance metadata, for instance tee-restart-policy=Never; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
@@ -59,7 +66,10 @@ const NOT_STARTED: u8 = 125;
 const BY_SIGNAL: u8 = 137;
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
-    let mut metadata = BTreeMap::from([("tee-image-reference".to_owned(), args.image.clone())]);
+    let mut metadata = BTreeMap::new();
+    if let Some(image) = &args.image {
+        metadata.insert(IMAGE.to_owned(), image.clone());
+    }
     for (name, value) in &args.metadata {
         if metadata.insert(name.clone(), value.clone()).is_some() {
             return Err(Usage(format!("the metadata {name} are given twice")).into());
@@ -75,8 +85,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     if args.own { in_own(&args, launch).await } else { in_running(&args, &launch).await }
 }
 
-async fn in_own(args: &Args, launch: Launch) -> Result<ExitCode> {
+async fn in_own(args: &Args, mut launch: Launch) -> Result<ExitCode> {
     let (simulator, _) = args.config.start(|_| {}).await?;
+    if let Some(directory) = &args.layout {
+        let image = push(directory, &simulator).map_err(|e| Usage(format!("{}: {e}", directory.display())))?;
+        launch.metadata.insert(IMAGE.to_owned(), image);
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let running = match simulator.launch(launch).await {
         Ok(running) => running,
@@ -93,6 +107,19 @@ async fn in_own(args: &Args, launch: Launch) -> Result<ExitCode> {
             _ = terminate.recv() => running.terminate(),
         }
     }
+}
+
+/// Puts a layout's image into the simulator's registry; what it is called there.
+fn push(directory: &Path, simulator: &Simulator) -> Result<String> {
+    const NAME: &str = "local/image";
+    let layout = Layout::open(directory)?;
+    let (descriptor, manifest) = layout.image()?;
+    for blob in manifest.layers.iter().chain([&manifest.config]) {
+        simulator.registry().put_blob(NAME, layout.blob(blob)?);
+    }
+    let (digest, bytes) = (descriptor.digest.to_string(), layout.document(&descriptor)?);
+    simulator.registry().put_manifest(NAME, &digest, &descriptor.media_type, bytes);
+    Ok(format!("registry.simulator.localhost/{NAME}@{digest}"))
 }
 
 async fn in_running(args: &Args, launch: &Launch) -> Result<ExitCode> {

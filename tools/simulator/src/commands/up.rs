@@ -11,9 +11,9 @@ use simulator::Simulator;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    ConfigArgs, Result,
+    ConfigArgs, Readers, Result,
     environment::{Clients, Environment},
-    write_private,
+    write,
 };
 
 /// Serve everything on one loopback port until SIGINT or SIGTERM
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     io::stdout().write_all(text.as_bytes())?;
     io::stdout().flush()?;
     if let Some(path) = &args.env_file {
-        write_private(path, &environment.shell())?;
+        write(path, &environment.shell(), Readers::Owner)?;
     }
     tokio::select! {
         _ = terminate.recv() => {}

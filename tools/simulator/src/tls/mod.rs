@@ -8,8 +8,6 @@ mod authority;
 mod gate;
 mod names;
 
-pub use names::{NAMES, serves};
-
 pub(crate) use self::{
     authority::Authority,
     gate::{Gate, Start},

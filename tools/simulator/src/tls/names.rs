@@ -1,7 +1,7 @@
 //! The names that the simulator answers for over TLS.
 
 /// Exact names, and `*.` for one label.
-pub const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 15] = [
     "cloudkms.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "confidentialcomputing.googleapis.com",
@@ -24,7 +24,7 @@ pub const NAMES: [&str; 15] = [
 pub(super) const TREES: [&str; 4] = ["googleapis.com", "pkg.dev", "localhost", "metadata.google.internal"];
 
 /// Whether the simulator answers for this host name, given without a port.
-pub fn serves(name: &str) -> bool {
+pub(super) fn serves(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     NAMES.iter().any(|served| match served.strip_prefix('*') {
         Some(parent) => name.strip_suffix(parent).is_some_and(|label| !label.is_empty() && !label.contains('.')),

@@ -3,6 +3,11 @@
 
 use std::{io::Write as _, process::Command, time::Duration};
 
+use csign_oci::{
+    Layout,
+    image::{ContainerConfig, assemble},
+    layer::{Access, LayerBuilder},
+};
 use futures_util::StreamExt as _;
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
@@ -212,6 +217,28 @@ async fn what_the_launch_policy_forbids_is_not_started_and_the_reason_is_told() 
     assert!(stderr.contains("LD_PRELOAD"), "{stderr}");
     let last = simulator.audit().pop().expect("an entry");
     assert!(!last.allowed && last.service == "launcher", "{last:?}");
+}
+
+#[tokio::test]
+async fn the_image_of_a_layout_is_launched_under_its_own_policy() {
+    let config = ContainerConfig { entrypoint: vec!["/workload".to_owned()], ..ContainerConfig::default() };
+    let mut layer = LayerBuilder::new();
+    layer.file("workload", Access::root(0o755), SCRIPT.as_bytes()).expect("file");
+    let image = assemble(config, vec![(layer.build().expect("layer"), "test")]).expect("image");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("image");
+    let builder = Layout::create(&path).expect("creates");
+    let descriptor = builder.add_image(&image).expect("adds");
+    builder.finish(vec![descriptor]).expect("finishes");
+    let run = async |directory: &std::path::Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+        command.args(["run", "--own", "--metadata", "tee-env-LD_PRELOAD=x", "--layout"]).arg(directory);
+        output(command).await
+    };
+    let (code, _, stderr) = run(&path).await;
+    assert!(code == Some(125) && stderr.contains("LD_PRELOAD"), "{stderr}");
+    let (code, _, stderr) = run(directory.path()).await;
+    assert_eq!(code, Some(2), "no layout is there: {stderr}");
 }
 
 #[tokio::test]
