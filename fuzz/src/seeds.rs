@@ -77,6 +77,13 @@ log_redirect = "debugonly"
 topic = "projects/operator/topics/words"
 subscription = "projects/operator/subscriptions/words"
 print_words = false
+[state]
+kind = "postgres"
+url = "postgresql://csign@127.0.0.1:5432/counts"
+password_secret = "projects/operator/secrets/database/versions/1"
+[state.key]
+kms_key = "projects/keeper/locations/global/keyRings/ring/cryptoKeys/state"
+identity_provider = "//iam.googleapis.com/projects/9/locations/global/workloadIdentityPools/pool/providers/provider"
 [[party]]
 name = "one"
 public_key = """

@@ -72,6 +72,7 @@ impl Postgres {
         initdb.args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "--username", USER]).arg("--pgdata");
         run(initdb.arg(server.data()));
         change(&server.data());
+        server.own_files();
         server.pick_port();
         server.restart();
         server.query("postgres", &format!("CREATE DATABASE {USER}"));
@@ -203,6 +204,15 @@ impl Postgres {
             }
         }
         bytes
+    }
+
+    /// What a test put into the directory belongs to the server.
+    fn own_files(&self) {
+        if is_root() {
+            for entry in fs::read_dir(self.data()).expect("the cluster's directory").map_while(Result::ok) {
+                chown(entry.path(), Some(NOBODY), Some(NOBODY)).expect("giving a file to nobody");
+            }
+        }
     }
 
     fn answers(&self) -> bool {

@@ -43,6 +43,8 @@ const STATE_PAUSE: Duration = Duration::from_secs(1);
 const CIPHERTEXT_LIMIT: usize = 80 << 10;
 /// For finishing what was begun when asked to stop; the launcher kills the container after some more.
 const FINISH: Duration = Duration::from_secs(8);
+/// For reading the totals, and for giving the state back, before the program ends.
+const TOTALS: Duration = Duration::from_secs(2);
 /// Between attempts to pull.
 const PULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -142,7 +144,8 @@ impl MessageLoop {
             pause = (pause * 2).min(PULL_PAUSE.1);
         }
         self.shared.log_totals().await;
-        self.shared.state.close().await;
+        // Nobody waits for what it still writes.
+        let _ = timeout(TOTALS, self.shared.state.close()).await;
     }
 
     /// The state that it writes to.
@@ -342,9 +345,14 @@ impl Shared {
         );
     }
 
+    /// What the state holds at the end; a database that does not answer keeps nobody.
     async fn log_totals(&self) {
-        let messages = self.state.messages().await.unwrap_or_default();
-        let refusals: Value = self.state.refusals().await.unwrap_or_default().into_iter().collect();
+        let totals = async { Ok::<_, StateError>((self.state.messages().await?, self.state.refusals().await?)) };
+        let Ok(Ok((messages, refusals))) = timeout(TOTALS, totals).await else {
+            self.log.info("stopped", &[]);
+            return;
+        };
+        let refusals: Value = refusals.into_iter().collect();
         self.log.info("stopped", &[("messages", messages.into()), ("refused", refusals)]);
     }
 }

@@ -334,6 +334,14 @@ impl Site {
 
     /// Starts the workload, and waits until it has booted.
     pub async fn start(&self) -> Running {
+        let running = self.run();
+        until("the workload to boot", || running.log.has("boot verified") || running.task.is_finished()).await;
+        assert!(running.log.has("boot verified"), "{}", running.log.text());
+        running
+    }
+
+    /// Starts the workload.
+    pub fn run(&self) -> Running {
         let log = Recorder::default();
         let (stop, stopped) = oneshot::channel::<()>();
         let (setting, writer) = (self.setting(), log.log());
@@ -343,16 +351,18 @@ impl Site {
             };
             workload::run(&setting, &writer, stopped).await
         });
-        let running = Running { stop: Some(stop), task, log };
-        until("the workload to boot", || running.log.has("boot verified") || running.task.is_finished()).await;
-        assert!(running.log.has("boot verified"), "{}", running.log.text());
-        running
+        Running { stop: Some(stop), task, log }
     }
 
     /// Encrypts as a collaborator's client does, for this message.
     pub async fn encrypt(&self, collaborator: &str, message: &str, plaintext: &[u8]) -> Vec<u8> {
-        let additional_data = self.contract.additional_data(collaborator, message);
-        let url = format!("{}/v1/{}:encrypt", self.simulator.endpoint(), kms_key(collaborator));
+        self.wrap(&kms_key(collaborator), plaintext, &self.contract.additional_data(collaborator, message)).await
+    }
+
+    /// Encrypts with any key.
+    pub async fn wrap(&self, key: &str, plaintext: &[u8], additional_data: &[u8]) -> Vec<u8> {
+        self.simulator.iam().bind(key, "cloudkms.cryptoKeyVersions.useToEncrypt", PUBLISHER);
+        let url = format!("{}/v1/{key}:encrypt", self.simulator.endpoint());
         let body = json!({
             "plaintext": BASE64_STANDARD.encode(plaintext),
             "additionalAuthenticatedData": BASE64_STANDARD.encode(additional_data),
@@ -435,6 +445,12 @@ impl Drop for Site {
 }
 
 impl Running {
+    /// Waits for its end, which nobody asked for.
+    pub async fn ended(mut self) -> (ExitStatus, Recorder) {
+        let status = tokio::time::timeout(PATIENCE, &mut self.task).await.expect("it did not end").unwrap();
+        (status, self.log.clone())
+    }
+
     /// Asks it to stop, and waits for its end.
     pub async fn stop(mut self) -> (ExitStatus, Recorder) {
         self.stop.take().unwrap().send(()).unwrap();

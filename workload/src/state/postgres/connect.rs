@@ -1,6 +1,6 @@
 //! Connections to the database, and what its errors mean.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{error::Error as _, io, net::Ipv4Addr, time::Duration};
 
 use csign_contract::{Certificate, DatabaseUrl};
 use tokio::{net::TcpStream, time::timeout};
@@ -84,7 +84,7 @@ impl Server {
     }
 
     async fn open(&self) -> Result<Client, Trouble> {
-        let unreachable = |error: std::io::Error| {
+        let unreachable = |error: io::Error| {
             Trouble::Passing(StateError::Unavailable { doing: "connecting to", why: error.to_string() })
         };
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
@@ -111,7 +111,12 @@ impl Server {
 /// What an error of the database means. Of the server's words only the message is kept: its details may hold values.
 pub(super) fn trouble(doing: &'static str, error: &tokio_postgres::Error) -> Trouble {
     let Some(server) = error.as_db_error() else {
-        return Trouble::Passing(StateError::Unavailable { doing, why: causes(error) });
+        let why = StateError::Unavailable { doing, why: causes(error) };
+        return if error.is_closed() || is_about_the_network(error) {
+            Trouble::Passing(why)
+        } else {
+            Trouble::Lasting(why)
+        };
     };
     let code = server.code();
     let why = StateError::Unavailable { doing, why: format!("{} ({})", server.message(), code.code()) };
@@ -124,6 +129,18 @@ pub(super) fn trouble(doing: &'static str, error: &tokio_postgres::Error) -> Tro
         Some("23") => Trouble::Refused(why),
         _ => Trouble::Passing(why),
     }
+}
+
+/// A network that fails may work in a moment. A certificate that is refused, or a server that has no TLS, will not.
+fn is_about_the_network(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return error.kind() != io::ErrorKind::InvalidData;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Is it about a table or schema that is not there?
