@@ -18,8 +18,8 @@ pub enum State {
     },
     /// A PostgreSQL database (13 or newer), for any number of workloads of this contract.
     Postgres {
-        /// `postgresql://USER@HOST:PORT/DATABASE`, without a password. The user owns the database, or may make the
-        /// schema `csign` in it.
+        /// `postgresql://USER@HOST:PORT/DATABASE`, without a password. The user owns the schema `csign` in
+        /// it, or may make it.
         url: DatabaseUrl,
         /// The certificate authority of the server (PEM, one certificate): TLS with this authority only, and the
         /// server's certificate must name the host. Absent: no TLS, on a loopback address only.

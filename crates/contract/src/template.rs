@@ -41,6 +41,9 @@ topic = "projects/<operator-project>/topics/<topic>"
 subscription = "projects/<operator-project>/subscriptions/<subscription>"
 print_words = false                 # true lets decrypted words into the log
 
+# [state]                           # absent: the counts are in a file in the container
+# kind = "postgres"                 # several workloads share a database: docs/state.md says what else it needs
+
 # Everyone who must sign, each with a key of their own. Confidential Space reads ECDSA P-256 and RSA keys; with RSA,
 # algorithm = "RSASSA_PSS_SHA256" states another padding than PKCS#1 v1.5.
 [[party]]

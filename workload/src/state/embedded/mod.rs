@@ -35,20 +35,27 @@ const FORMAT: u64 = 1;
 pub(crate) struct Embedded {
     /// `None` on other storage than a file.
     path: Option<PathBuf>,
-    /// `None` when it was closed.
-    database: RwLock<Option<Database>>,
+    database: RwLock<Slot>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Open(Database),
+    /// After an error, opening it anew failed, too.
+    Failed(StateError),
+    Closed,
 }
 
 impl Embedded {
     /// Opens the file, or makes an empty one.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
-        Ok(Self { path: Some(path.to_owned()), database: RwLock::new(Some(open(path)?)) })
+        Ok(Self { path: Some(path.to_owned()), database: RwLock::new(Slot::Open(open(path)?)) })
     }
 
     /// Opens a store on other storage than a file.
     pub(crate) fn on(storage: impl redb::StorageBackend) -> Result<Self, StateError> {
         let database = Database::builder().create_with_backend(storage).map_err(StateError::opening)?;
-        Ok(Self { path: None, database: RwLock::new(Some(database)) })
+        Ok(Self { path: None, database: RwLock::new(Slot::Open(database)) })
     }
 
     /// What the state in the file is, if there is one.
@@ -106,6 +113,9 @@ impl Embedded {
         newest: &mut Newest,
         effects: &[Effect],
     ) -> Result<Vec<Recorded>, CommitError> {
+        if matches!(*self.slot(), Slot::Failed(_)) {
+            self.reopen();
+        }
         let written = self.writing(|transaction| self::commit(transaction, codec, newest, effects));
         if let Err(StateError::Unavailable { .. }) = &written {
             self.reopen();
@@ -134,34 +144,43 @@ impl Embedded {
 
     /// Gives the file back; whatever comes later is refused.
     pub(crate) fn close(&self) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Slot::Closed;
     }
 
-    /// After an error of the disk the library refuses everything until the file is opened anew. Where that fails too,
-    /// the next attempt tries again.
+    /// After an error of the disk the library refuses everything until the file is opened anew.
     fn reopen(&self) {
         let Some(path) = &self.path else { return };
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        if database.take().is_some() {
-            *database = open(path).ok();
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*slot, Slot::Closed) {
+            return;
         }
+        // The old one first lets go of the file.
+        *slot = Slot::Closed;
+        *slot = open(path).map_or_else(Slot::Failed, Slot::Open);
     }
 
-    fn open_now(&self) -> Result<RwLockReadGuard<'_, Option<Database>>, StateError> {
-        let guard = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        if guard.is_some() { Ok(guard) } else { Err(StateError::Closed) }
+    fn slot(&self) -> RwLockReadGuard<'_, Slot> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reading<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, StateError>) -> Result<T, StateError> {
-        let guard = self.open_now()?;
-        let database = guard.as_ref().ok_or(StateError::Closed)?;
-        read(&database.begin_read().map_err(reading)?)
+        let slot = self.slot();
+        read(&slot.database()?.begin_read().map_err(reading)?)
     }
 
     fn writing<T>(&self, write: impl FnOnce(WriteTransaction) -> Result<T, StateError>) -> Result<T, StateError> {
-        let guard = self.open_now()?;
-        let database = guard.as_ref().ok_or(StateError::Closed)?;
-        write(database.begin_write().map_err(writing)?)
+        let slot = self.slot();
+        write(slot.database()?.begin_write().map_err(writing)?)
+    }
+}
+
+impl Slot {
+    fn database(&self) -> Result<&Database, StateError> {
+        match self {
+            Self::Open(database) => Ok(database),
+            Self::Failed(error) => Err(error.clone()),
+            Self::Closed => Err(StateError::Closed),
+        }
     }
 }
 
@@ -232,4 +251,27 @@ fn reading(error: impl Into<redb::Error>) -> StateError {
 
 fn writing(error: impl Into<redb::Error>) -> StateError {
     StateError::writing(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::tests::contract;
+
+    #[test]
+    fn a_file_that_could_not_be_opened_again_is_tried_with_every_write() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = Embedded::open(&directory.path().join("state.redb")).expect("new");
+        let codec = Codec::new(&contract(), None).expect("derives");
+        file.create(&codec, &Described { contract: "c".to_owned(), key: None }).expect("writes");
+        *file.database.write().expect("not poisoned") = Slot::Failed(StateError::opening("no space left on device"));
+        assert!(file.is_known(&[0; 32]).is_err());
+        let effect = Effect::refuse(&codec, "17", "undecryptable");
+        let written = file.commit(&codec, &mut Newest::default(), &[effect]);
+        assert!(matches!(written.as_deref(), Ok([Recorded::Counted(_)])), "{written:?}");
+        file.close();
+        assert_eq!(file.is_known(&[0; 32]), Err(StateError::Closed));
+        file.reopen();
+        assert_eq!(file.is_known(&[0; 32]), Err(StateError::Closed), "what was closed came back");
+    }
 }

@@ -18,12 +18,14 @@ use crate::{kms::causes, state::error::StateError};
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// What every session starts with. A commit that was answered is on the server's disk; a workload that hangs, or a
-/// network that swallows everything, holds no lock for ever.
+/// network that swallows everything, holds no lock for ever. Rows are found by their names: a plan that was made while
+/// the tables were small must not read them whole when they are large.
 const SESSION: &str = "
     SET statement_timeout = '10s';
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '15s';
     SET client_min_messages = error;
+    SET enable_seqscan = off;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
 /// A server, and how to come in.

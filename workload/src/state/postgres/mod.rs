@@ -200,7 +200,7 @@ async fn head(session: &Session, codec: &Codec) -> Result<Head, Trouble> {
 async fn audit(session: &Session, codec: &Codec, keep: bool) -> Result<BTreeMap<String, u64>, Trouble> {
     let client = &session.client;
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(reading)?;
-    client.batch_execute("SET LOCAL statement_timeout = 0").await.map_err(reading)?;
+    client.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on").await.map_err(reading)?;
     let head = head(session, codec).await?;
     let mut audit = Audit::new(codec, keep);
     let none: [&str; 0] = [];
