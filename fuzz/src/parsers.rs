@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use csign_attestation::{Claims, Discovery, Expected, Jwks, Keys, TokenError, parses_x5c};
 use csign_cel::{Expression, Variables};
-use csign_contract::Contract;
+use csign_contract::{
+    Contract,
+    envelope::{DataKey, Envelope as Sealed, MAX_ENVELOPE, MAX_WRAPPED_KEY, Sealer},
+};
 use csign_envelope::{
     PublicKey,
     bundle::Bundle,
@@ -52,6 +55,7 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "contract_toml", accepts: contract_toml, seed: || seeds::CONTRACT.into() },
     Parser { name: "contract_json", accepts: contract_json, seed: || contract().canonical() },
     Parser { name: "message_attributes", accepts: message_attributes, seed: || seeds::MESSAGE_ATTRIBUTES.into() },
+    Parser { name: "envelope", accepts: envelope, seed: envelope_seed },
     Parser { name: "jwks", accepts: jwks, seed: || seeds::JWKS.into() },
     Parser { name: "certificate_chain", accepts: parses_x5c, seed: || seeds::X5C.into() },
     Parser { name: "token", accepts: token, seed: || seeds::TOKEN.into() },
@@ -195,6 +199,21 @@ fn message_attributes(bytes: &[u8]) -> bool {
     assert_eq!(admitted.party.name, "one");
     assert!(!admitted.message.is_empty() && admitted.message.len() <= 128);
     true
+}
+
+fn envelope(bytes: &[u8]) -> bool {
+    let Ok(parsed) = Sealed::parse(bytes) else { return false };
+    assert!((1..=MAX_WRAPPED_KEY).contains(&parsed.wrapped_key.len()) && bytes.len() <= MAX_ENVELOPE);
+    // Cloud KMS proves the wrapped key; nothing else opens but what the seed has after its own.
+    let key = DataKey::new(&[7; 32]).expect("a key");
+    let authentic = bytes[3 + parsed.wrapped_key.len()..] == envelope_seed()[3 + b"wrapped".len()..];
+    assert_eq!(key.open(&parsed, b"additional").is_ok(), authentic, "a forgery opened");
+    true
+}
+
+fn envelope_seed() -> Vec<u8> {
+    let mut sealer = Sealer::new(&[7; 32], b"wrapped".to_vec()).expect("a sealer");
+    sealer.seal([9; 12], b"alice", b"additional").expect("seals")
 }
 
 fn jwks(bytes: &[u8]) -> bool {

@@ -4,7 +4,11 @@
 //! which every check passed.
 
 mod boot;
+mod circuit;
 mod credentials;
+mod data_keys;
+mod dead_letter;
+mod delivery;
 mod endpoints;
 mod health;
 mod issuer;
@@ -14,12 +18,16 @@ mod launcher;
 mod listener;
 mod log;
 mod metrics;
+mod parking;
 mod processor;
+mod progress;
+mod pull;
 mod registry;
 mod report;
 mod run_loop;
 mod setting;
 mod state;
+mod workers;
 
 use std::{future::Future, pin::Pin, time::Instant};
 
@@ -32,7 +40,7 @@ pub use issuer::IssuerError;
 pub use launcher::LauncherError;
 pub use log::Log;
 pub use metrics::{Call, LaneState, Metrics, Outcome};
-pub use run_loop::MessageLoop;
+pub use run_loop::{Fodder, MessageLoop};
 pub use setting::Setting;
 pub use state::{Recorded, State, StateError};
 

@@ -1,42 +1,43 @@
 //! The message loop: pulls, admits, decrypts, counts, acknowledges; in this order, and only after a verified boot.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
-
-use csign_trust::{Boot, Verified};
-use google_cloud_pubsub::{
-    client::Subscriber,
-    model::Message,
-    subscriber::{ShutdownBehavior, handler::Handler},
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
+
+use bytes::Bytes;
+use csign_contract::{
+    envelope::{DataKey, Envelope, MAX_ENVELOPE},
+    message::Encryption,
+};
+use csign_trust::{Boot, Verified};
 use serde_json::Value;
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time::{Instant, timeout},
 };
 
 use crate::{
     boot::BootError,
-    credentials,
+    dead_letter::DeadLetters,
+    delivery::{Delivery, Fed, Ticket},
     endpoints::Endpoints,
-    kms::{DecryptError, causes},
-    lane::{Lane, Turn},
+    kms::Decrypter,
+    lane::{Lane, MALFORMED_ENVELOPE, Place, Unopened},
     launcher::Launcher,
     log::Log,
     metrics::{Metrics, Outcome},
     processor,
+    progress::Progress,
+    pull::{Consumer, Ended, OUTSTANDING_MESSAGES, Streams},
     setting::Setting,
     state::{Recorded, State, StateError},
 };
 
-/// Messages that Pub/Sub may leave with the workload at a time.
-const OUTSTANDING_MESSAGES: i64 = 256;
-/// Their bytes; a KMS ciphertext has at most 64 KiB and some.
-const OUTSTANDING_BYTES: i64 = 32 << 20;
-/// How long a message may stay with the workload before it is given back.
-const LEASE: Duration = Duration::from_secs(600);
-/// By how much a lease is extended at a time: what a crash, or a stream that breaks, holds back is free again after it.
-const LEASE_STEP: Duration = Duration::from_secs(15);
 /// After a result that could not be kept, before its message is given back.
 const STATE_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of a ciphertext that KMS could have made.
@@ -67,16 +68,22 @@ const PULL_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from
 /// ```
 pub struct MessageLoop {
     shared: Arc<Shared>,
+    stopping: watch::Sender<bool>,
 }
 
 struct Shared {
     boot: Verified<Boot>,
     endpoints: Endpoints,
-    lanes: BTreeMap<String, Lane>,
+    lanes: BTreeMap<String, Arc<Lane>>,
+    dead_letters: Option<DeadLetters>,
     state: Arc<State>,
+    progress: Progress,
     log: Log,
     metrics: Metrics,
 }
+
+/// What the loop takes in without Pub/Sub: data, attributes, and an id as Pub/Sub would give it.
+pub type Fodder = (Bytes, HashMap<String, String>, String);
 
 /// What happens to a message in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +92,31 @@ enum Fate {
     Done,
     /// It must come again.
     Again,
+    /// It is set aside until its collaborator's key can be used.
+    WaitForLane,
+    /// It is set aside until it can be published as a dead letter.
+    WaitForDeadLetters,
 }
 
-enum Ended {
-    Stopped,
-    Broken(String),
+/// What is to be done with a delivery.
+enum Job {
+    Process(Admitted),
+    /// Nothing can ever be done with it.
+    Refuse {
+        collaborator: String,
+        code: &'static str,
+    },
+}
+
+/// A message that the contract admits.
+struct Admitted {
+    lane: Arc<Lane>,
+    message: String,
+    encryption: Encryption,
+    /// The data key of an envelope, if it is at hand.
+    key: Option<Arc<DataKey>>,
+    /// Held for a message that needs Cloud KMS.
+    place: Option<Place>,
 }
 
 impl MessageLoop {
@@ -116,33 +143,72 @@ impl MessageLoop {
         let contract = &boot.get().contract;
         let endpoints = Endpoints::of(contract, setting.simulator.as_deref())?;
         let launcher = Launcher::new(setting);
+        let binding = Arc::new(contract.binding());
         let lanes = contract
             .collaborators()
-            .map(|(party, collaborator)| (party.name.clone(), Lane::new(collaborator, endpoints, &launcher)))
+            .map(|(party, collaborator)| {
+                let decrypter = Decrypter::new(&party.name, collaborator, endpoints, &launcher, metrics);
+                let lane = Lane::new(&party.name, decrypter, contract, &binding, log, metrics);
+                (party.name.clone(), Arc::new(lane))
+            })
             .collect();
-        let state = Arc::new(state);
-        let (log, metrics) = (log.clone(), metrics.clone());
-        Ok(Self { shared: Arc::new(Shared { boot, endpoints, lanes, state, log, metrics }) })
+        let messages = &contract.messages;
+        let dead_letters = messages.dead_letter.as_ref();
+        let dead_letters = dead_letters.map(|topic| DeadLetters::new(topic, &messages.subscription, endpoints, log));
+        let (progress, log, state, metrics) = (Progress::new(log), log.clone(), Arc::new(state), metrics.clone());
+        let shared = Shared { boot, endpoints, lanes, dead_letters, state, progress, log, metrics };
+        Ok(Self { shared: Arc::new(shared), stopping: watch::Sender::new(false) })
     }
 
-    /// Processes messages until `stop`; then finishes what was begun. A subscription that cannot be pulled is tried
-    /// again, with pauses.
+    /// Processes messages until `stop`; then finishes what was begun, and gives the rest back. A subscription that cannot
+    /// be pulled is tried again, with pauses.
     pub async fn run(self, mut stop: Pin<&mut impl Future<Output = ()>>) {
         let log = self.shared.log.clone();
-        let mut pause = PULL_PAUSE.0;
+        let subscription = self.shared.boot.get().contract.messages.subscription.clone();
+        let (mut tasks, mut pause) = (JoinSet::new(), PULL_PAUSE.0);
+        let mut finished = Vec::new();
         loop {
             let began = Instant::now();
-            let Ended::Broken(why) = self.pull(stop.as_mut()).await else { break };
+            let why = match Streams::connect(&self.shared.endpoints, &subscription).await {
+                Ok(mut streams) => {
+                    log.info("pulling", &[("subscription", subscription.as_str().into())]);
+                    self.shared.metrics.pulling(true);
+                    let ended = streams.pull(&self, &mut tasks, stop.as_mut()).await;
+                    self.shared.metrics.pulling(false);
+                    finished.push(streams);
+                    match ended {
+                        Ended::Stopped => break,
+                        Ended::Broken(why) => why,
+                    }
+                }
+                Err(why) => why,
+            };
             if began.elapsed() > PULL_PAUSE.1 {
                 pause = PULL_PAUSE.0;
             }
             log.error("pulling stopped", &[("reason", why.into()), ("retry_seconds", pause.as_secs().into())]);
+            // What is set aside would only grow old: it comes again when pulling works.
+            self.shared.give_back();
             tokio::select! {
                 () = stop.as_mut() => break,
                 () = tokio::time::sleep(pause) => {}
             }
             pause = (pause * 2).min(PULL_PAUSE.1);
         }
+        // Whoever waits gives its message back; whoever decrypts finishes.
+        let _ = self.stopping.send(true);
+        self.shared.give_back();
+        let finish = async {
+            while tasks.join_next().await.is_some() {}
+            self.shared.give_back();
+            for streams in finished {
+                streams.finish().await;
+            }
+        };
+        if timeout(FINISH, finish).await.is_err() {
+            log.error("not everything was finished in time; the rest will be delivered again", &[]);
+        }
+        self.shared.progress.write(Instant::now());
         self.shared.log_totals().await;
         // Nobody waits for what it still writes.
         let _ = timeout(TOTALS, self.shared.state.close()).await;
@@ -153,73 +219,135 @@ impl MessageLoop {
         Arc::clone(&self.shared.state)
     }
 
-    /// One streaming pull, until it breaks or `stop`.
-    async fn pull(&self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Ended {
-        let subscriber = match self.shared.subscriber().await {
-            Ok(subscriber) => subscriber,
-            Err(why) => return Ended::Broken(why),
-        };
-        let subscription = &self.shared.boot.get().contract.messages.subscription;
-        let mut stream = subscriber
-            .subscribe(subscription)
-            .set_max_outstanding_messages(OUTSTANDING_MESSAGES)
-            .set_max_outstanding_bytes(OUTSTANDING_BYTES)
-            .set_max_lease(LEASE)
-            .set_max_lease_extension(LEASE_STEP)
-            .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
-            .build();
-        let shutdown = stream.shutdown_token();
-        let (stopping, stopped) = watch::channel(false);
+    /// Processes messages that come from the caller instead of Pub/Sub, as many at a time as Pub/Sub would leave with the
+    /// workload. How many need not come again, and how many would.
+    pub async fn feed(&self, messages: impl IntoIterator<Item = Fodder>) -> (u64, u64) {
+        let (fed, load) = (Arc::new(Fed::default()), Arc::default());
+        let window = Arc::new(Semaphore::new(OUTSTANDING_MESSAGES));
         let mut tasks = JoinSet::new();
-        self.shared.metrics.pulling(true);
-        self.shared.log.info("pulling", &[("subscription", subscription.as_str().into())]);
-        let ended = loop {
-            let next = tokio::select! {
-                biased;
-                () = stop.as_mut() => break Ended::Stopped,
-                next = stream.next() => next,
-            };
-            match next {
-                Some(Ok((message, handler))) => {
-                    self.shared.metrics.delivered();
-                    tasks.spawn(Arc::clone(&self.shared).handle(message, handler, stopped.clone()));
-                }
-                Some(Err(error)) => break Ended::Broken(causes(&error)),
-                None => break Ended::Broken("Pub/Sub closed the stream".to_owned()),
+        for (number, (data, attributes, id)) in messages.into_iter().enumerate() {
+            let Ok(room) = Arc::clone(&window).acquire_owned().await else { break };
+            if let Some(processing) = self.processing(Delivery::fed(data, attributes, id, &fed, &load)) {
+                tasks.spawn(async move {
+                    processing.await;
+                    drop(room);
+                });
             }
             while tasks.try_join_next().is_some() {}
-        };
-        self.shared.metrics.pulling(false);
-        // Closed first, or what is given back now would be delivered to this very stream again.
-        drop(stream);
-        // Whoever waits gives its message back; whoever decrypts finishes.
-        let _ = stopping.send(true);
-        let finish = async {
-            while tasks.join_next().await.is_some() {}
-            shutdown.shutdown().await;
-        };
-        if timeout(FINISH, finish).await.is_err() {
-            self.shared.log.error("not everything was finished in time; the rest will be delivered again", &[]);
+            if number.is_multiple_of(OUTSTANDING_MESSAGES) {
+                self.tick(Instant::now());
+            }
         }
-        ended
+        while tasks.join_next().await.is_some() {}
+        self.shared.give_back();
+        (fed.done.load(Ordering::Relaxed), fed.again.load(Ordering::Relaxed))
+    }
+
+    /// What is to be done with a delivery, unless it must wait: then it is set aside.
+    fn processing(&self, delivery: Delivery) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let shared = &self.shared;
+        let job = match shared.admit(&delivery) {
+            Job::Process(mut admitted) => {
+                if admitted.key.is_none() {
+                    match admitted.lane.enter() {
+                        Some(place) => admitted.place = Some(place),
+                        None => {
+                            admitted.lane.parking.wait(delivery.ticket);
+                            return None;
+                        }
+                    }
+                }
+                Job::Process(admitted)
+            }
+            job @ Job::Refuse { .. } => match &shared.dead_letters {
+                Some(dead_letters) if dead_letters.is_stopped() => {
+                    dead_letters.later(delivery.ticket);
+                    return None;
+                }
+                _ => job,
+            },
+        };
+        Some(Arc::clone(shared).handle(delivery, job, self.stopping.subscribe()))
+    }
+}
+
+impl Consumer for MessageLoop {
+    fn begin(&self, delivery: Delivery, tasks: &mut JoinSet<()>) {
+        self.shared.metrics.delivered();
+        if let Some(processing) = self.processing(delivery) {
+            tasks.spawn(processing);
+        }
+    }
+
+    fn tick(&self, now: Instant) {
+        self.shared.progress.tick(now);
+        self.shared.lanes.values().for_each(|lane| lane.tick(now));
+        if let Some(dead_letters) = &self.shared.dead_letters {
+            dead_letters.tick(now);
+        }
+    }
+
+    fn may_set_aside_more(&self) -> bool {
+        !self.shared.lanes.values().any(|lane| lane.is_full())
     }
 }
 
 impl Shared {
-    async fn subscriber(&self) -> Result<Subscriber, String> {
-        let credentials = credentials::machine(&self.endpoints).map_err(|error| causes(&error))?;
-        Subscriber::builder()
-            .with_endpoint(self.endpoints.pubsub())
-            .with_credentials(credentials)
-            .with_grpc_subchannel_count(1)
-            .build()
-            .await
-            .map_err(|error| causes(&error))
+    /// Gives back everything that is set aside.
+    fn give_back(&self) {
+        self.lanes.values().for_each(|lane| lane.parking.clear());
+        if let Some(dead_letters) = &self.dead_letters {
+            dead_letters.parking.clear();
+        }
+    }
+
+    /// Holds a message against the contract; its content is still to be proven, by decryption.
+    fn admit(&self, delivery: &Delivery) -> Job {
+        let contract = &self.boot.get().contract;
+        let refuse = |collaborator: &str, code| Job::Refuse { collaborator: collaborator.to_owned(), code };
+        let attributes = delivery.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let admitted = match contract.admit(attributes) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refuse("", refusal.code()),
+        };
+        let name = admitted.party.name.as_str();
+        let Some(lane) = self.lanes.get(name) else { return refuse("", "unknown-collaborator") };
+        let limit = match admitted.encryption {
+            Encryption::Direct => CIPHERTEXT_LIMIT,
+            Encryption::Envelope => MAX_ENVELOPE,
+        };
+        if delivery.data.is_empty() || delivery.data.len() > limit {
+            return refuse(name, "no-ciphertext");
+        }
+        let key = match admitted.encryption {
+            Encryption::Direct => None,
+            Encryption::Envelope => match Envelope::parse(&delivery.data) {
+                Ok(envelope) => {
+                    let key = lane.kept_key(envelope.wrapped_key);
+                    self.metrics.data_key(name, key.is_some());
+                    key
+                }
+                Err(_) => return refuse(name, MALFORMED_ENVELOPE),
+            },
+        };
+        let (lane, message, encryption) = (Arc::clone(lane), admitted.message, admitted.encryption);
+        Job::Process(Admitted { lane, message, encryption, key, place: None })
     }
 
     /// Acknowledges a message only when nothing of it can be lost any more.
-    async fn handle(self: Arc<Self>, message: Message, handler: Handler, mut stopped: watch::Receiver<bool>) {
-        let fate = match self.process(&message, stopped.clone()).await {
+    async fn handle(self: Arc<Self>, delivery: Delivery, job: Job, mut stopped: watch::Receiver<bool>) {
+        let (lane, collaborator, result) = match job {
+            Job::Process(admitted) => {
+                let lane = Arc::clone(&admitted.lane);
+                let result = self.process(&delivery, admitted, stopped.clone()).await;
+                (Some(Arc::clone(&lane)), lane.name.clone(), result)
+            }
+            Job::Refuse { collaborator, code } => {
+                let result = self.refuse(&delivery, &collaborator, code).await;
+                (None, collaborator, result)
+            }
+        };
+        let fate = match result {
             Ok(fate) => fate,
             Err(error) => {
                 self.log.error("keeping a result failed", &[("reason", error.to_string().into())]);
@@ -227,106 +355,107 @@ impl Shared {
                 Fate::Again
             }
         };
-        match fate {
-            Fate::Done => handler.ack(),
-            Fate::Again => handler.nack(),
+        if fate != Fate::Done {
+            self.metrics.message(&collaborator, Outcome::Again);
+        }
+        let ticket: Ticket = delivery.ticket;
+        match (fate, lane) {
+            (Fate::Done, _) => ticket.done(),
+            (Fate::WaitForLane, Some(lane)) => lane.later(ticket),
+            (Fate::WaitForDeadLetters, _) => {
+                if let Some(dead_letters) = &self.dead_letters {
+                    dead_letters.later(ticket);
+                }
+            }
+            (Fate::Again | Fate::WaitForLane, _) => drop(ticket),
         }
     }
 
-    /// Decides a message's fate:
+    /// Decides the fate of a message that the contract admits:
     ///
-    /// 1. The contract admits it.
-    /// 2. It is not in the counts already.
-    /// 3. Its collaborator's lane is free.
-    /// 4. KMS decrypts it.
-    /// 5. It is text.
-    /// 6. Its words go into the counts.
+    /// 1. It is not in the counts already.
+    /// 2. Its collaborator's key, or a data key under it, opens it.
+    /// 3. It is text.
+    /// 4. Its words go into the counts.
     ///
-    /// A message that can never pass is refused for good; one that may pass later comes again.
-    async fn process(&self, message: &Message, stopped: watch::Receiver<bool>) -> Result<Fate, StateError> {
-        // 1.
-        let contract = &self.boot.get().contract;
-        let attributes = message.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let admitted = match contract.admit(attributes) {
-            Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse(message, "", refusal.code()).await,
-        };
-        let (collaborator, id) = (admitted.party.name.as_str(), admitted.message.as_str());
-        if message.data.is_empty() || message.data.len() > CIPHERTEXT_LIMIT {
-            return self.refuse(message, collaborator, "no-ciphertext").await;
-        }
-        // 2.
-        if self.state.is_counted(collaborator, id).await? {
-            self.log.info("already counted", &[("collaborator", collaborator.into()), ("message", id.into())]);
+    /// A message that can never pass is refused for good; one that may pass later is set aside or comes again.
+    async fn process(
+        &self,
+        delivery: &Delivery,
+        admitted: Admitted,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<Fate, StateError> {
+        let Admitted { lane, message, encryption, key, place } = admitted;
+        // 1. A message with a key at hand is opened sooner than looked up.
+        if key.is_none() && self.state.is_counted(&lane.name, &message).await? {
+            self.log_again(&lane.name, &message);
             return Ok(Fate::Done);
         }
-        // 3.
-        let Some(lane) = self.lanes.get(collaborator) else {
-            return self.refuse(message, "", "unknown-collaborator").await;
+        // 2.
+        let opened = match encryption {
+            Encryption::Direct => lane.open_direct(&message, &delivery.data, stopped).await,
+            Encryption::Envelope => lane.open_envelope(&message, &delivery.data, key, stopped).await,
         };
-        let turn = match lane.turn(stopped).await {
-            Turn::Go(turn) => turn,
-            Turn::Later => return Ok(Fate::Again),
-        };
-        // 4.
-        let plaintext = match lane.decrypter.decrypt(&message.data, &admitted.additional_data).await {
+        drop(place);
+        let plaintext = match opened {
             Ok(plaintext) => plaintext,
-            Err(error @ DecryptError::Undecryptable) => {
-                lane.works();
-                return self.refuse(message, collaborator, error.code()).await;
-            }
-            Err(error) => {
-                let pause = lane.fails();
-                self.log.error(
-                    "decryption failed; the message will be delivered again",
-                    &[
-                        ("collaborator", collaborator.into()),
-                        ("code", error.code().into()),
-                        ("reason", error.to_string().into()),
-                        ("pause_seconds", pause.as_secs().into()),
-                    ],
-                );
-                return Ok(Fate::Again);
-            }
+            Err(Unopened::Poison(code)) => return self.refuse(delivery, &lane.name, code).await,
+            Err(Unopened::Later) => return Ok(Fate::WaitForLane),
+            Err(Unopened::Stopped) => return Ok(Fate::Again),
         };
-        lane.works();
-        drop(turn);
-        // 5.
+        // 3.
         let words = match processor::words(&plaintext) {
             Ok(words) => words,
-            Err(code) => return self.refuse(message, collaborator, code).await,
+            Err(code) => return self.refuse(delivery, &lane.name, code).await,
         };
-        // 6.
+        drop(plaintext);
+        // 4.
         let total = words.total();
-        let recorded = self.state.count(collaborator, id, &words.0).await?;
-        self.log_counts(collaborator, id, total, recorded);
+        match self.state.count(&lane.name, &message, &words.0).await? {
+            Recorded::Counted(counts) => self.log_counts(&lane.name, &message, total, counts),
+            Recorded::Again => self.log_again(&lane.name, &message),
+        }
         Ok(Fate::Done)
     }
 
-    /// Refuses a message for good: durable, then it may be acknowledged.
-    async fn refuse(&self, message: &Message, collaborator: &str, code: &'static str) -> Result<Fate, StateError> {
-        self.state.refuse(&message.message_id, code).await?;
-        self.metrics.message(collaborator, Outcome::Refused);
-        self.log.error(
-            "message refused",
-            &[
-                ("delivery", message.message_id.as_str().into()),
-                ("collaborator", collaborator.into()),
-                ("code", code.into()),
-            ],
-        );
+    /// Refuses a message for good: published as a dead letter where there is a topic for it, and durable; then it may be
+    /// acknowledged.
+    async fn refuse(&self, delivery: &Delivery, collaborator: &str, code: &'static str) -> Result<Fate, StateError> {
+        if let Some(dead_letters) = &self.dead_letters
+            && !dead_letters.publish(delivery, code).await
+        {
+            return Ok(Fate::WaitForDeadLetters);
+        }
+        self.state.refuse(&delivery.id, code).await?;
+        let outcome = if self.dead_letters.is_some() { Outcome::DeadLetter } else { Outcome::Refused };
+        self.metrics.message(collaborator, outcome);
+        if self.progress.has_line("refused") {
+            self.log.error(
+                "message refused",
+                &[
+                    ("delivery", delivery.id.as_str().into()),
+                    ("collaborator", collaborator.into()),
+                    ("code", code.into()),
+                ],
+            );
+        }
         Ok(Fate::Done)
+    }
+
+    fn log_again(&self, collaborator: &str, message: &str) {
+        self.metrics.message(collaborator, Outcome::Duplicate);
+        if self.progress.has_line("already_counted") {
+            self.log.info("already counted", &[("collaborator", collaborator.into()), ("message", message.into())]);
+        }
     }
 
     /// The new counts; the words themselves only where the contract lets them be printed. Without words the counts are
     /// sorted, so that their order says nothing either.
-    fn log_counts(&self, collaborator: &str, id: &str, total: u64, recorded: Recorded) {
-        let counted = matches!(recorded, Recorded::Counted(_));
-        self.metrics.message(collaborator, if counted { Outcome::Counted } else { Outcome::Duplicate });
-        let Recorded::Counted(counts) = recorded else {
-            self.log.info("already counted", &[("collaborator", collaborator.into()), ("message", id.into())]);
+    fn log_counts(&self, collaborator: &str, message: &str, total: u64, counts: BTreeMap<String, u64>) {
+        self.metrics.message(collaborator, Outcome::Counted);
+        if !self.progress.has_line("counted") {
             return;
-        };
+        }
         let counts: Value = if self.boot.get().contract.messages.print_words {
             counts.into_iter().collect()
         } else {
@@ -338,7 +467,7 @@ impl Shared {
             "word counts",
             &[
                 ("collaborator", collaborator.into()),
-                ("message", id.into()),
+                ("message", message.into()),
                 ("words", total.into()),
                 ("counts", counts),
             ],

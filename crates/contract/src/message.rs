@@ -2,7 +2,7 @@
 //!
 //! A message is a Pub/Sub message: its data is the ciphertext, its attributes say whose it is. What decrypts it comes
 //! from the contract alone; a message that names a key or an audience itself is admitted only where that is what the
-//! contract says.
+//! contract says. The data is either what Cloud KMS encrypted, or an envelope (`envelope.rs`).
 
 use std::fmt;
 
@@ -14,8 +14,21 @@ pub const VERSION: &str = "version";
 pub const COLLABORATOR: &str = "collaborator";
 /// Attribute with the message's id, chosen by the sender, unique per collaborator.
 pub const MESSAGE: &str = "message";
+/// Attribute that says how the data is encrypted; without it, by Cloud KMS directly.
+pub const ENCRYPTION: &str = "encryption";
 /// The version that is written and admitted.
 pub const VERSION_1: &str = "1";
+/// The value of [`ENCRYPTION`] for an envelope; there is no other.
+pub const ENVELOPE: &str = "envelope";
+
+/// How a message's data is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// The data is a ciphertext of Cloud KMS, which takes one request per message and 64 KiB at most.
+    Direct,
+    /// The data is an [`crate::envelope::Envelope`]: one request of Cloud KMS per data key.
+    Envelope,
+}
 
 /// A message whose attributes the contract admits. Its content is still to be proven, by decryption.
 #[derive(Clone, Debug)]
@@ -26,8 +39,8 @@ pub struct Admitted<'c> {
     pub collaborator: &'c Collaborator,
     /// The sender's id of the message.
     pub message: String,
-    /// Additional authenticated data of the ciphertext.
-    pub additional_data: Vec<u8>,
+    /// How its data is encrypted.
+    pub encryption: Encryption,
 }
 
 /// Why a message is refused. The reason code goes to logs; it never holds content.
@@ -45,6 +58,8 @@ pub enum Refusal {
     ForeignKey,
     /// An id that is too long or has characters outside `[A-Za-z0-9._-]`.
     MessageId,
+    /// Encrypted in another way than directly or as an envelope.
+    Encryption,
 }
 
 impl Refusal {
@@ -57,6 +72,7 @@ impl Refusal {
             Self::UnknownCollaborator => "unknown-collaborator",
             Self::ForeignKey => "foreign-key",
             Self::MessageId => "malformed-message-id",
+            Self::Encryption => "unknown-encryption",
         }
     }
 }
@@ -74,6 +90,7 @@ impl fmt::Display for Refusal {
             Self::MessageId => {
                 f.write_str("the message id has more than 128 characters, or others than A-Z a-z 0-9 . _ -")
             }
+            Self::Encryption => write!(f, "the attribute {ENCRYPTION:?} is there and is not {ENVELOPE:?}"),
         }
     }
 }
@@ -82,7 +99,8 @@ impl Contract {
     /// Admits or refuses a message by its attributes.
     ///
     /// The rules: 1. The version is ours. 2. The collaborator is one of the contract's. 3. The id is well-formed. 4. `key`
-    /// and `audience`, which the original client sends, are the contract's own where they are there.
+    /// and `audience`, which the original client sends, are the contract's own where they are there. 5. The encryption is
+    /// one that we know.
     ///
     /// # Errors
     /// The first rule that the message breaks.
@@ -108,17 +126,47 @@ impl Contract {
         if foreign(seen.key, &collaborator.kms_key) || foreign(seen.audience, &collaborator.identity_provider) {
             return Err(Refusal::ForeignKey);
         }
-        Ok(Admitted {
-            party,
-            collaborator,
-            message: message.to_owned(),
-            additional_data: self.additional_data(name, message),
-        })
+        // 5.
+        let encryption = match seen.encryption {
+            None => Encryption::Direct,
+            Some(ENVELOPE) => Encryption::Envelope,
+            Some(_) => return Err(Refusal::Encryption),
+        };
+        Ok(Admitted { party, collaborator, message: message.to_owned(), encryption })
     }
 
-    /// The additional authenticated data that binds a ciphertext to this contract, collaborator and message.
+    /// What this contract's ciphertexts are bound to. Make it once: it takes the contract's digest.
+    pub fn binding(&self) -> Binding {
+        Binding { digest: self.digest().to_string() }
+    }
+
+    /// The additional authenticated data that binds a directly encrypted message: see [`Binding::message`].
     pub fn additional_data(&self, collaborator: &str, message: &str) -> Vec<u8> {
-        format!("csign.message.v1\n{}\n{collaborator}\n{message}", self.digest()).into_bytes()
+        self.binding().message(Encryption::Direct, collaborator, message)
+    }
+}
+
+/// Additional authenticated data of one contract's ciphertexts. Names and ids have no line feed, and every use has a
+/// first line of its own: no two uses share a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    digest: String,
+}
+
+impl Binding {
+    /// Binds a ciphertext to the contract, the collaborator and the message. For [`Encryption::Direct`] it goes to Cloud
+    /// KMS, for [`Encryption::Envelope`] to AES-GCM.
+    pub fn message(&self, encryption: Encryption, collaborator: &str, message: &str) -> Vec<u8> {
+        let kind = match encryption {
+            Encryption::Direct => "csign.message.v1",
+            Encryption::Envelope => "csign.envelope.v1",
+        };
+        [kind, &self.digest, collaborator, message].join("\n").into_bytes()
+    }
+
+    /// Binds a wrapped data key to the contract and the collaborator; goes to Cloud KMS.
+    pub fn data_key(&self, collaborator: &str) -> Vec<u8> {
+        ["csign.data-key.v1", &self.digest, collaborator].join("\n").into_bytes()
     }
 }
 
@@ -128,9 +176,13 @@ pub fn is_message_id(text: &str) -> bool {
 }
 
 /// The attributes to publish a message with.
-pub fn attributes(collaborator: &str, message: &str) -> [(String, String); 3] {
+pub fn attributes(encryption: Encryption, collaborator: &str, message: &str) -> Vec<(String, String)> {
+    let envelope = (encryption == Encryption::Envelope).then_some((ENCRYPTION, ENVELOPE));
     [(VERSION, VERSION_1), (COLLABORATOR, collaborator), (MESSAGE, message)]
+        .into_iter()
+        .chain(envelope)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 #[derive(Default)]
@@ -140,6 +192,7 @@ struct Attributes<'a> {
     message: Option<&'a str>,
     key: Option<&'a str>,
     audience: Option<&'a str>,
+    encryption: Option<&'a str>,
 }
 
 impl<'a> Attributes<'a> {
@@ -150,6 +203,7 @@ impl<'a> Attributes<'a> {
             MESSAGE => (&mut self.message, MESSAGE),
             "key" => (&mut self.key, "key"),
             "audience" => (&mut self.audience, "audience"),
+            ENCRYPTION => (&mut self.encryption, ENCRYPTION),
             _ => return Ok(()),
         };
         if slot.replace(value).is_some() { Err(Refusal::Twice(name)) } else { Ok(()) }

@@ -284,6 +284,24 @@ pub struct Messages {
     /// May the workload print the words that it counts? Default: no.
     #[serde(default)]
     pub print_words: bool,
+    /// `projects/P/topics/T`: where messages go that can never be processed, as they came and with the reason. Without
+    /// it they are refused and gone. The machine's account needs `pubsub.topics.publish` on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<String>,
+    /// For how many seconds the workload may keep a data key that a collaborator released to it, 1 to 3600: so long a
+    /// revoked grant still opens envelopes. Default: [`Messages::DATA_KEY_SECONDS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_key_seconds: Option<u32>,
+}
+
+impl Messages {
+    /// Seconds that a data key is kept unless the contract says otherwise.
+    pub const DATA_KEY_SECONDS: u32 = 300;
+
+    /// For how long a data key may be kept.
+    pub fn data_key_lifetime(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.data_key_seconds.unwrap_or(Self::DATA_KEY_SECONDS).into())
+    }
 }
 
 /// One who signs.

@@ -4,7 +4,7 @@ mod state;
 
 use std::collections::BTreeMap;
 
-use crate::{Contract, ContractError, Environment, SIMULATOR_SUFFIX, Threshold};
+use crate::{Contract, ContractError, Environment, Messages, SIMULATOR_SUFFIX, Threshold};
 
 fn invalid(at: impl Into<String>, problem: impl Into<String>) -> ContractError {
     ContractError::Invalid { at: at.into(), problem: problem.into() }
@@ -49,8 +49,22 @@ pub(crate) fn validate(contract: &Contract) -> Result<(), ContractError> {
             return Err(invalid(at, "is empty or has white space"));
         }
     }
-    resource("messages.topic", &contract.messages.topic, &["projects", "topics"])?;
-    resource("messages.subscription", &contract.messages.subscription, &["projects", "subscriptions"])
+    messages(&contract.messages)
+}
+
+fn messages(messages: &Messages) -> Result<(), ContractError> {
+    resource("messages.topic", &messages.topic, &["projects", "topics"])?;
+    resource("messages.subscription", &messages.subscription, &["projects", "subscriptions"])?;
+    if let Some(dead_letter) = &messages.dead_letter {
+        resource("messages.dead_letter", dead_letter, &["projects", "topics"])?;
+        if *dead_letter == messages.topic {
+            return Err(invalid("messages.dead_letter", "is messages.topic itself: what is refused would come again"));
+        }
+    }
+    if messages.data_key_seconds.is_some_and(|seconds| !(1..=3600).contains(&seconds)) {
+        return Err(invalid("messages.data_key_seconds", "is not 1 to 3600"));
+    }
+    Ok(())
 }
 
 fn parties(contract: &Contract) -> Result<(), ContractError> {

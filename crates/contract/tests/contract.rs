@@ -2,7 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use csign_contract::{Contract, ContractError, Threshold, lint, message::Refusal, template};
+use csign_contract::{
+    Contract, ContractError, Threshold, lint,
+    message::{Encryption, Refusal},
+    template,
+};
 use csign_envelope::PublicKey;
 use p256::ecdsa::SigningKey;
 
@@ -148,7 +152,9 @@ fn messages_cannot_choose_their_key() {
     let base = [("version", "1"), ("collaborator", "alice"), ("message", "m-1")];
     let admitted = contract.admit(base).expect("admitted");
     assert!(admitted.collaborator.kms_key.ends_with("cryptoKeys/k"));
-    assert!(String::from_utf8(admitted.additional_data).expect("utf-8").ends_with("\nalice\nm-1"));
+    assert_eq!((admitted.message.as_str(), admitted.encryption), ("m-1", Encryption::Direct));
+    let additional = String::from_utf8(contract.additional_data("alice", "m-1")).expect("utf-8");
+    assert_eq!(additional, format!("csign.message.v1\n{}\nalice\nm-1", contract.digest()));
 
     let with = |name: &'static str, value: &'static str| {
         let mut all: Vec<_> = base.into_iter().filter(|(known, _)| *known != name).collect();
@@ -162,9 +168,30 @@ fn messages_cannot_choose_their_key() {
     assert_eq!(with("collaborator", "builder"), Err(Refusal::UnknownCollaborator));
     assert_eq!(with("message", "a\nb"), Err(Refusal::MessageId));
     assert_eq!(with("version", "2"), Err(Refusal::Version));
+    assert_eq!(with("encryption", "envelope"), Ok(()));
+    for unknown in ["", "direct", "ENVELOPE", "envelope "] {
+        assert_eq!(with("encryption", unknown), Err(Refusal::Encryption), "{unknown:?}");
+    }
     assert_eq!(contract.admit([("collaborator", "alice")]).map(|_| ()), Err(Refusal::Missing("version")));
     let twice = base.into_iter().chain([("collaborator", "alice")]);
     assert_eq!(contract.admit(twice).map(|_| ()), Err(Refusal::Twice("collaborator")));
+}
+
+#[test]
+fn what_can_never_be_processed_does_not_go_back_to_the_topic_it_came_from() {
+    let with = |line: &str| parse(&sample().replace("[messages]", &format!("[messages]\n{line}")));
+    let contract = with("dead_letter = \"projects/operator/topics/dead\"\ndata_key_seconds = 60").expect("valid");
+    assert_eq!(contract.messages.data_key_lifetime().as_secs(), 60);
+    assert_ne!(contract.digest(), parse(&sample()).expect("valid").digest());
+    let topic = parse(&sample()).expect("valid").messages.topic;
+    for bad in [
+        format!("dead_letter = {topic:?}"),
+        "dead_letter = \"dead\"".to_owned(),
+        "data_key_seconds = 0".to_owned(),
+        "data_key_seconds = 3601".to_owned(),
+    ] {
+        assert!(with(&bad).is_err(), "{bad}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Publishing to a Pub/Sub topic.
 
-use google_cloud_pubsub::{client, error::PublishError, model::Message};
+use google_cloud_pubsub::{client, error::PublishError, model::Message, publisher::PublishFuture};
 
 use crate::{
     GcpClientOptions, KeysError, Service, ServiceFault,
@@ -44,13 +44,13 @@ impl Publisher {
         data: Vec<u8>,
         attributes: impl IntoIterator<Item = (String, String)>,
     ) -> Result<String, KeysError> {
+        self.begin(data, attributes).stored().await
+    }
+
+    /// Begins to publish one message; messages that are on their way together share requests.
+    pub fn begin(&self, data: Vec<u8>, attributes: impl IntoIterator<Item = (String, String)>) -> Publishing<'_> {
         let message = Message::new().set_data(data).set_attributes(attributes);
-        let id = bounded(PUBLISHING, &self.topic, self.inner.publish(message), |error| self.error(&error)).await?;
-        if id.is_empty() {
-            let why = "the service gave the message no id";
-            return Err(KeysError::Integrity { doing: PUBLISHING, resource: self.topic.clone(), why });
-        }
-        Ok(id)
+        Publishing { publisher: self, future: self.inner.publish(message) }
     }
 
     /// Waits until everything that was published has been stored or has failed.
@@ -76,5 +76,28 @@ impl Publisher {
                 message: other.to_string(),
             },
         }
+    }
+}
+
+/// A message on its way.
+#[must_use = "it may still fail"]
+pub struct Publishing<'a> {
+    publisher: &'a Publisher,
+    future: PublishFuture,
+}
+
+impl Publishing<'_> {
+    /// Waits until the service has stored the message. Returns its message id.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub async fn stored(self) -> Result<String, KeysError> {
+        let Self { publisher, future } = self;
+        let id = bounded(PUBLISHING, &publisher.topic, future, |error| publisher.error(&error)).await?;
+        if id.is_empty() {
+            let why = "the service gave the message no id";
+            return Err(KeysError::Integrity { doing: PUBLISHING, resource: publisher.topic.clone(), why });
+        }
+        Ok(id)
     }
 }

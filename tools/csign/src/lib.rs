@@ -16,6 +16,7 @@ mod policies;
 mod progress;
 mod provenance;
 pub mod recipe;
+mod sealing;
 mod signature;
 mod sigstore_environment;
 

@@ -17,6 +17,7 @@ mod layouts_cli;
 mod offline;
 mod policies_cli;
 mod policy;
+mod publishing;
 mod rosters;
 mod verify_bundles;
 mod world;

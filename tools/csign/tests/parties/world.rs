@@ -89,6 +89,11 @@ impl World {
         Self { directory, registry, address, digest, runtime }
     }
 
+    /// Runs something beside the registry.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     pub(crate) fn image(&self) -> String {
         format!("{}/team/app@{}", self.address, self.digest)
     }

@@ -211,6 +211,11 @@ impl Broker {
         self.subscriptions.get(name).map(Queue::backlog).ok_or_else(|| not_found(name))
     }
 
+    /// What waits or rests in a subscription, oldest first.
+    pub(super) fn waiting(&self, name: &str) -> Result<Vec<Published>, ApiError> {
+        self.subscriptions.get(name).map(Queue::waiting).ok_or_else(|| not_found(name))
+    }
+
     /// What went to dead-letter topics since the last call.
     pub(super) fn take_forwarded(&mut self) -> Vec<Forwarded> {
         std::mem::take(&mut self.forwarded)

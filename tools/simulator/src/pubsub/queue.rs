@@ -255,6 +255,14 @@ impl Queue {
         (self.ready.len() + self.resting.len() + waiting, self.leases.len() + kept)
     }
 
+    /// The messages that wait or rest, oldest first.
+    pub(super) fn waiting(&self) -> Vec<Published> {
+        let keyed = self.keys.values().flat_map(|key| key.waiting.values());
+        let mut all: Vec<&Waiting> = self.ready.values().chain(self.resting.values()).chain(keyed).collect();
+        all.sort_by_key(|waiting| waiting.number);
+        all.into_iter().map(|waiting| Published::clone(&waiting.message)).collect()
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -107,6 +107,14 @@ impl PubSub {
         self.broker().backlog(subscription).map_err(resource)
     }
 
+    /// The messages of a subscription that wait or rest, oldest first; they stay.
+    ///
+    /// # Errors
+    /// There is no such subscription.
+    pub fn waiting(&self, subscription: &str) -> Result<Vec<Published>> {
+        self.broker().waiting(subscription).map_err(resource)
+    }
+
     /// Ends all open streaming pulls with `UNAVAILABLE`, as the real service does now and then.
     pub fn close_streams(&self) {
         self.generation.send_modify(|generation| *generation += 1);
