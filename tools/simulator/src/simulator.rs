@@ -18,6 +18,7 @@ use crate::{
     attestation::{self, Issuer, IssuerKey},
     audit::Audit,
     console::{self, Console, Control, Launch},
+    faults::{self, Faults},
     iam::{Iam, Identity, hex},
     kms::{self, Kms},
     launcher::{self, Instances},
@@ -58,6 +59,7 @@ pub(crate) struct Services {
     emulator: Option<Emulator>,
     registry: Registry,
     metadata: MetadataServer,
+    faults: Faults,
 }
 
 /// Where images are unpacked: a directory of the caller's, or one that goes away with the simulator.
@@ -107,6 +109,7 @@ impl Simulator {
             emulator: Emulator::of(&config.pubsub, &audit).await?,
             registry: Registry::audited(config.registry.clone(), audit.clone()),
             metadata: MetadataServer::new(config.metadata_identity.clone(), iam.clone(), audit.clone()),
+            faults: Faults::default(),
             clock,
             audit,
             iam,
@@ -239,6 +242,11 @@ impl Simulator {
         &self.services.registry
     }
 
+    /// What goes wrong on purpose.
+    pub fn faults(&self) -> &Faults {
+        &self.services.faults
+    }
+
     /// Starts containers the way that a Confidential Space VM does.
     pub fn launcher(&self) -> &Launcher {
         &self.launcher
@@ -281,6 +289,7 @@ impl Services {
             .merge(attestation::routes(&self.issuer))
             .merge(self.emulator.as_ref().map_or_else(|| pubsub::routes(&self.pubsub), emulator::routes))
             .merge(self.registry.router())
+            .layer(axum::middleware::from_fn_with_state(self.faults.clone(), faults::apply))
     }
 }
 

@@ -15,7 +15,11 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use csign_contract::Contract;
+use csign_contract::{
+    Contract,
+    envelope::Sealer,
+    message::{Binding, Encryption},
+};
 use csign_envelope::{
     PublicKey,
     bundle::{self, Bundle},
@@ -44,7 +48,7 @@ pub const PARTIES: [&str; 3] = ["builder", "collaborator-1", "collaborator-2"];
 pub const COLLABORATORS: [&str; 2] = ["collaborator-1", "collaborator-2"];
 pub const TOPIC: &str = "projects/operator/topics/messages";
 pub const SUBSCRIPTION: &str = "projects/operator/subscriptions/messages";
-const MACHINE: &str = "serviceAccount:vm@operator.iam.gserviceaccount.com";
+pub const MACHINE: &str = "serviceAccount:vm@operator.iam.gserviceaccount.com";
 const PUBLISHER: &str = "user:publisher@example.com";
 pub const DECRYPT: &str = "cloudkms.cryptoKeyVersions.useToDecrypt";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -121,6 +125,7 @@ pub type Twist = Arc<dyn Fn(&mut Value, &TokenOptions) + Send + Sync>;
 pub struct Site {
     pub simulator: Simulator,
     pub contract: Contract,
+    pub binding: Binding,
     pub container: Container,
     pub vm: Vm,
     pub root: TempDir,
@@ -187,6 +192,7 @@ impl Site {
                 image: Image::Production,
             },
             simulator,
+            binding: contract.binding(),
             contract,
             root,
             tee: None,
@@ -357,6 +363,31 @@ impl Site {
     /// Encrypts as a collaborator's client does, for this message.
     pub async fn encrypt(&self, collaborator: &str, message: &str, plaintext: &[u8]) -> Vec<u8> {
         self.wrap(&kms_key(collaborator), plaintext, &self.contract.additional_data(collaborator, message)).await
+    }
+
+    /// A data key of a collaborator, wrapped by Cloud KMS.
+    pub async fn data_key(&self, collaborator: &str, key: [u8; 32]) -> Sealer {
+        let bound = self.contract.binding().data_key(collaborator);
+        Sealer::new(&key, self.encrypt_for(collaborator, &key, bound).await).unwrap()
+    }
+
+    /// Seals and publishes; the nonce is the message's number.
+    pub fn publish_sealed(&self, sealer: &mut Sealer, collaborator: &str, number: u32, plaintext: &str) {
+        let data = self.seal(sealer, collaborator, number, plaintext);
+        self.publish_raw(data, &envelope(collaborator, &format!("e{number}")));
+    }
+
+    /// Seals the message `e<number>`.
+    pub fn seal(&self, sealer: &mut Sealer, collaborator: &str, number: u32, plaintext: &str) -> Vec<u8> {
+        let bound = self.binding.message(Encryption::Envelope, collaborator, &format!("e{number}"));
+        let mut nonce = [0; 12];
+        nonce[..4].copy_from_slice(&number.to_be_bytes());
+        sealer.seal(nonce, plaintext.as_bytes(), &bound).unwrap()
+    }
+
+    /// Encrypts with a collaborator's key.
+    pub async fn encrypt_for(&self, collaborator: &str, plaintext: &[u8], additional_data: Vec<u8>) -> Vec<u8> {
+        self.wrap(&kms_key(collaborator), plaintext, &additional_data).await
     }
 
     /// Encrypts with any key.
@@ -550,6 +581,11 @@ impl Recorder {
 /// Words and how often.
 pub fn words(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
     pairs.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect()
+}
+
+/// Attributes of an envelope.
+pub fn envelope<'a>(collaborator: &'a str, message: &'a str) -> [(&'a str, &'a str); 4] {
+    [("version", "1"), ("collaborator", collaborator), ("message", message), ("encryption", "envelope")]
 }
 
 /// Waits for something that must happen; fails only when it takes absurdly long.
