@@ -18,6 +18,7 @@ demo *ARGS:
 bench *ARGS:
     cargo build --release -p csign -p csign-tests
     target/release/csign-bench --demo {{ARGS}}
+    cargo bench -p workload --profile image --bench messages
 
 # cosign, crane, oras, skopeo, docker-registry … into .peers.
 peers:

@@ -71,7 +71,7 @@ impl DeadLetters {
 
     /// Gives back what may be tried now.
     pub(crate) fn tick(&self, now: Instant) {
-        self.parking.release_due(now);
+        self.parking.tick(now);
         match self.circuit.load(now) {
             Load::All => self.parking.release(AT_A_TIME),
             Load::Probe => self.parking.release(1),

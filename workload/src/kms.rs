@@ -154,7 +154,7 @@ impl DecryptError {
         }
         match error.status().map(|status| (status.code, &status.details)) {
             Some((Code::InvalidArgument, _)) => Self::Undecryptable,
-            Some((Code::PermissionDenied | Code::Unauthenticated, _)) => Self::Denied(why),
+            Some((Code::PermissionDenied, _)) => Self::Denied(why),
             Some((Code::FailedPrecondition | Code::NotFound, _)) => Self::Unusable(why),
             Some((Code::ResourceExhausted, details)) => Self::Throttled(why, retry_info(details)),
             _ => Self::Unavailable(why),
@@ -242,7 +242,9 @@ impl Decrypter {
         let answer = match tokio::time::timeout(TIMEOUT, request.send()).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                if error.is_authentication() {
+                // A token that is not accepted any more is one that a new client has not.
+                let rejected = error.status().is_some_and(|status| status.code == Code::Unauthenticated);
+                if rejected || error.is_authentication() {
                     self.forget(made).await;
                 }
                 return Err(DecryptError::of(&error));

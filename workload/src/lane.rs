@@ -22,7 +22,7 @@ use crate::{
     kms::{DecryptError, Decrypter, Plaintext},
     log::Log,
     metrics::{LaneState, Metrics},
-    parking::{self, Parking},
+    parking::Parking,
     workers::{Outcome, Workers},
 };
 
@@ -34,11 +34,10 @@ const PROBES: usize = 4;
 const ATTEMPTS: u32 = 5;
 /// Longest pause after the first attempt, and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Messages that are given back at each tick while there is no room to set more aside: some of the window stays free for
-/// others, though no longer all of it.
-const FULL: usize = 100;
-/// Longest time for which a message is set aside that could not be decrypted while others could.
-const STUCK: Duration = Duration::from_secs(10);
+/// For how long a message is set aside that could not be decrypted while others could: among few, and among many.
+const STUCK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// How many are few: for twice as many the time is twice as long, so that they never ask more often together.
+const FEW: usize = 64;
 
 /// One collaborator's key and its traffic.
 pub(crate) struct Lane {
@@ -107,7 +106,10 @@ impl Lane {
     /// Sets a message aside that could not be opened now.
     pub(crate) fn later(&self, ticket: Ticket) {
         match self.circuit.load(Instant::now()) {
-            Load::All => self.parking.stick(ticket, jitter(STUCK, STUCK, 0)),
+            Load::All => {
+                let doublings = (self.parking.len() / FEW).checked_ilog2().unwrap_or(0);
+                self.parking.stick(ticket, jitter(STUCK.0, STUCK.1, doublings));
+            }
             Load::Probe | Load::Nothing => self.parking.wait(ticket),
         }
     }
@@ -115,18 +117,10 @@ impl Lane {
     /// Gives back what there is room for now, and forgets keys whose time is over.
     pub(crate) fn tick(&self, now: Instant) {
         self.data_keys.expire(now);
-        self.parking.release_due(now);
-        if self.is_full() {
-            self.parking.release_newest(FULL);
-        }
+        self.parking.tick(now);
         if self.circuit.load(now) != Load::Nothing {
             self.parking.release(self.limit(now).saturating_sub(self.held()));
         }
-    }
-
-    /// Is there no room to set more messages aside?
-    pub(crate) fn is_full(&self) -> bool {
-        self.parking.len() >= parking::LIMIT
     }
 
     /// Opens a directly encrypted message.

@@ -11,8 +11,11 @@ use tokio::time::Instant;
 
 use crate::{delivery::Ticket, pull::LEASE};
 
-/// Messages that one collaborator may have set aside; further ones wait with the service.
-pub(crate) const LIMIT: usize = 50_000;
+/// Messages that one collaborator may have set aside; further ones stay in the window.
+const LIMIT: usize = 50_000;
+/// Messages that are given back at each look while there are as many: some of the window stays free for others, though no
+/// longer all of it.
+const FULL: usize = 100;
 
 /// What is set aside.
 #[derive(Default)]
@@ -47,18 +50,14 @@ impl Parking {
         drop(released);
     }
 
-    /// Gives back the newest: they are those that fill the window of the present stream.
-    pub(crate) fn release_newest(&self, count: usize) {
-        let released = {
-            let mut inner = self.inner();
-            let keep = inner.waiting.len().saturating_sub(count);
-            inner.waiting.split_off(keep)
-        };
-        drop(released);
+    /// Is there no room to set more messages aside?
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= LIMIT
     }
 
-    /// Gives back what was stuck long enough, and forgets what the service has taken back already.
-    pub(crate) fn release_due(&self, now: Instant) {
+    /// Gives back what was stuck long enough, what the service has taken back already, and where there is no more room
+    /// some of the newest: they are those that fill the window of the present stream.
+    pub(crate) fn tick(&self, now: Instant) {
         let mut released = Vec::new();
         let mut inner = self.inner();
         while inner.stuck.front().is_some_and(|(until, _)| *until <= now) {
@@ -66,6 +65,10 @@ impl Parking {
         }
         while inner.waiting.front().is_some_and(|(since, _)| *since + LEASE <= now) {
             released.extend(inner.waiting.pop_front());
+        }
+        if inner.waiting.len() + inner.stuck.len() >= LIMIT {
+            let keep = inner.waiting.len().saturating_sub(FULL);
+            released.extend(inner.waiting.split_off(keep));
         }
         drop(inner);
         drop(released);

@@ -42,6 +42,8 @@ use crate::{
 const STATE_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of a ciphertext that KMS could have made.
 const CIPHERTEXT_LIMIT: usize = 80 << 10;
+/// Counts of one message that are printed.
+const COUNTS: usize = 100;
 /// For finishing what was begun when asked to stop; the launcher kills the container after some more.
 const FINISH: Duration = Duration::from_secs(8);
 /// For reading the totals, and for giving the state back, before the program ends.
@@ -166,7 +168,7 @@ impl MessageLoop {
         let log = self.shared.log.clone();
         let subscription = self.shared.boot.get().contract.messages.subscription.clone();
         let (mut tasks, mut pause) = (JoinSet::new(), PULL_PAUSE.0);
-        let mut finished = Vec::new();
+        let mut closing = JoinSet::new();
         loop {
             let began = Instant::now();
             let why = match Streams::connect(&self.shared.endpoints, &subscription).await {
@@ -175,7 +177,8 @@ impl MessageLoop {
                     self.shared.metrics.pulling(true);
                     let ended = streams.pull(&self, &mut tasks, stop.as_mut()).await;
                     self.shared.metrics.pulling(false);
-                    finished.push(streams);
+                    closing.spawn(streams.finish());
+                    while closing.try_join_next().is_some() {}
                     match ended {
                         Ended::Stopped => break,
                         Ended::Broken(why) => why,
@@ -201,9 +204,7 @@ impl MessageLoop {
         let finish = async {
             while tasks.join_next().await.is_some() {}
             self.shared.give_back();
-            for streams in finished {
-                streams.finish().await;
-            }
+            while closing.join_next().await.is_some() {}
         };
         if timeout(FINISH, finish).await.is_err() {
             log.error("not everything was finished in time; the rest will be delivered again", &[]);
@@ -288,7 +289,9 @@ impl Consumer for MessageLoop {
     }
 
     fn may_set_aside_more(&self) -> bool {
-        !self.shared.lanes.values().any(|lane| lane.is_full())
+        let dead_letters = self.shared.dead_letters.as_ref();
+        let full = dead_letters.is_some_and(|dead_letters| dead_letters.parking.is_full());
+        !full && !self.shared.lanes.values().any(|lane| lane.parking.is_full())
     }
 }
 
@@ -350,7 +353,9 @@ impl Shared {
         let fate = match result {
             Ok(fate) => fate,
             Err(error) => {
-                self.log.error("keeping a result failed", &[("reason", error.to_string().into())]);
+                if self.progress.has_line("not_kept") {
+                    self.log.error("keeping a result failed", &[("reason", error.to_string().into())]);
+                }
                 let _ = timeout(STATE_PAUSE, stopped.wait_for(|stopped| *stopped)).await;
                 Fate::Again
             }
@@ -457,10 +462,11 @@ impl Shared {
             return;
         }
         let counts: Value = if self.boot.get().contract.messages.print_words {
-            counts.into_iter().collect()
+            counts.into_iter().take(COUNTS).collect()
         } else {
             let mut numbers: Vec<u64> = counts.into_values().collect();
             numbers.sort_unstable_by(|a, b| b.cmp(a));
+            numbers.truncate(COUNTS);
             numbers.into()
         };
         self.log.info(

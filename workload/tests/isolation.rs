@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use simulator::Fault;
 use support::{COLLABORATORS, Running, Site, kms_key, until};
 
-/// More than two windows of the loop.
-const THOUSANDS: u32 = 9000;
+/// More than a window of the loop.
+const THOUSANDS: u32 = 6000;
 
 fn has_code(running: &Running, code: &str) -> bool {
     running.log.events().iter().any(|event| event["code"] == code)
