@@ -92,8 +92,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-/// Ids and content of what is published, in order.
-fn messages(args: &Args, id: &str) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, Failure> {
+/// A message's id and content.
+type Outgoing = (String, Zeroizing<Vec<u8>>);
+
+/// What is published, in order.
+fn messages(args: &Args, id: &str) -> Result<Vec<Outgoing>, Failure> {
     let mut messages = Vec::new();
     let numbered = args.files.len() > 1 || args.lines;
     let mut number = 0_u64;
@@ -147,7 +150,7 @@ impl Run<'_> {
     }
 
     /// Publishes all as envelopes, many at a time. What failed fails the run: publishing again with the same id is safe.
-    async fn many(&self, messages: &[(String, Zeroizing<Vec<u8>>)]) -> Result<(), Failure> {
+    async fn many(&self, messages: &[Outgoing]) -> Result<(), Failure> {
         let mut sealing = self.sealing();
         for batch in messages.chunks(IN_FLIGHT) {
             let mut publishing: Vec<Publishing<'_>> = Vec::with_capacity(batch.len());
