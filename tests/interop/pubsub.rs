@@ -4,29 +4,81 @@ use std::time::Duration;
 
 use csign_tests::peer::peer;
 use google_cloud_auth::credentials::anonymous;
-use google_cloud_gax::error::rpc::Code;
 use google_cloud_pubsub::{
-    client::{Publisher, Subscriber, SubscriptionAdmin, TopicAdmin},
-    model::{DeadLetterPolicy, Message, Subscription},
+    client::{Publisher, Subscriber},
+    model::Message,
     subscriber::{MessageStream, handler::Handler},
 };
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use simulator::{Config, Simulator, config::PubSubOptions};
 
 const PROJECT: &str = "projects/p";
 const TOPIC: &str = "projects/p/topics/messages";
 const DEAD: &str = "projects/p/topics/dead";
+const PUBLISHER: &str = "/google.pubsub.v1.Publisher";
+const SUBSCRIBER: &str = "/google.pubsub.v1.Subscriber";
 /// Only ends a test that hangs.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// A request or an answer that is a name.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Name {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Names {
+    #[prost(message, repeated, tag = "1")]
+    names: Vec<Name>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DeadLetterPolicy {
+    #[prost(string, tag = "1")]
+    dead_letter_topic: String,
+    #[prost(int32, tag = "2")]
+    max_delivery_attempts: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Subscription {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    topic: String,
+    #[prost(int32, tag = "5")]
+    ack_deadline_seconds: i32,
+    #[prost(bool, tag = "10")]
+    enable_message_ordering: bool,
+    #[prost(string, tag = "12")]
+    filter: String,
+    #[prost(message, optional, tag = "13")]
+    dead_letter_policy: Option<DeadLetterPolicy>,
+    #[prost(bool, tag = "16")]
+    enable_exactly_once_delivery: bool,
+}
+
+impl Subscription {
+    fn of(id: &str) -> Self {
+        let name = format!("{PROJECT}/subscriptions/{id}");
+        Self { name, topic: TOPIC.to_owned(), ack_deadline_seconds: 10, ..Self::default() }
+    }
+}
+
+fn name(name: impl Into<String>) -> Name {
+    Name { name: name.into() }
+}
+
 struct Side {
     simulator: Simulator,
-    topics: TopicAdmin,
-    subscriptions: SubscriptionAdmin,
     said: Vec<String>,
 }
 
 impl Side {
     async fn start(google_emulator: bool) -> Self {
+        let _ = rustls_graviola::default_provider().install_default();
         let pubsub = PubSubOptions { emulator: None, google_emulator };
         let config = Config { topics: vec![TOPIC.to_owned(), DEAD.to_owned()], pubsub, ..Config::default() };
         let simulator = Simulator::start(config).await.unwrap();
@@ -46,44 +98,40 @@ impl Side {
         ] {
             simulator.iam().bind(PROJECT, &format!("pubsub.{permission}"), "allUsers");
         }
-        let (endpoint, nobody) = (simulator.endpoint(), anonymous::Builder::new().build());
-        let topics = TopicAdmin::builder().with_endpoint(&endpoint).with_credentials(nobody.clone());
-        let subscriptions = SubscriptionAdmin::builder().with_endpoint(&endpoint).with_credentials(nobody);
-        let (topics, subscriptions) = (topics.build().await.unwrap(), subscriptions.build().await.unwrap());
-        Self { simulator, topics, subscriptions, said: Vec::new() }
+        Self { simulator, said: Vec::new() }
+    }
+
+    /// A unary gRPC call: its code, and the answer where there is one.
+    async fn call<A: prost::Message + Default>(&self, method: &str, message: &impl prost::Message) -> (i32, A) {
+        let length = u32::try_from(message.encoded_len()).unwrap().to_be_bytes();
+        let frame = [&[0][..], &length, &message.encode_to_vec()].concat();
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<bytes::Bytes>>();
+        let request = http::Request::post(format!("{}{method}", self.simulator.endpoint()))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(Full::from(frame))
+            .unwrap();
+        let (head, body) = client.request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap();
+        let code = body.trailers().and_then(|t| t.get("grpc-status")).or_else(|| head.headers.get("grpc-status"));
+        let code = code.expect("a status").to_str().unwrap().parse().unwrap();
+        let bytes = body.to_bytes();
+        (code, A::decode(bytes.get(5..).unwrap_or_default()).unwrap())
+    }
+
+    async fn say_call(&mut self, what: &str, method: &str, message: impl prost::Message) {
+        let (code, _) = self.call::<Name>(method, &message).await;
+        self.say(format!("{what}: {code}"));
     }
 
     fn say(&mut self, what: impl Into<String>) {
         self.said.push(what.into());
     }
 
-    fn say_code<T>(&mut self, what: &str, answer: Result<T, google_cloud_pubsub::Error>) {
-        let code = match answer {
-            Ok(_) => "OK".to_owned(),
-            Err(error) => error.status().map_or_else(|| error.to_string(), |status| status.code.name().to_owned()),
-        };
-        self.say(format!("{what}: {code}"));
-    }
-
-    async fn subscribe(&self, id: &str, change: impl FnOnce(Subscription) -> Subscription) -> MessageStream {
-        let name = format!("{PROJECT}/subscriptions/{id}");
-        let subscription = change(Subscription::new().set_name(&name).set_topic(TOPIC).set_ack_deadline_seconds(10));
-        self.create(subscription).await.unwrap();
-        self.open(&name).await
-    }
-
-    async fn create(&self, subscription: Subscription) -> Result<Subscription, google_cloud_pubsub::Error> {
-        let request = self.subscriptions.create_subscription();
-        request
-            .set_name(subscription.name.clone())
-            .set_topic(subscription.topic.clone())
-            .set_ack_deadline_seconds(subscription.ack_deadline_seconds)
-            .set_filter(subscription.filter.clone())
-            .set_enable_message_ordering(subscription.enable_message_ordering)
-            .set_enable_exactly_once_delivery(subscription.enable_exactly_once_delivery)
-            .set_or_clear_dead_letter_policy(subscription.dead_letter_policy.clone())
-            .send()
-            .await
+    async fn subscribe(&self, subscription: Subscription) -> MessageStream {
+        let (code, _) = self.call::<Name>(&format!("{SUBSCRIBER}/CreateSubscription"), &subscription).await;
+        assert_eq!(code, 0, "{subscription:?}");
+        self.open(&subscription.name).await
     }
 
     async fn open(&self, name: &str) -> MessageStream {
@@ -131,54 +179,48 @@ async fn both(behaviour: impl AsyncFn(&mut Side), wanted: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn administration_answers_with_the_same_codes() {
     let behaviour = async |side: &mut Side| {
-        let name = |id: &str| format!("{PROJECT}/subscriptions/{id}");
-        let plain = |id: &str| Subscription::new().set_name(name(id)).set_topic(TOPIC).set_ack_deadline_seconds(10);
-        let topics = side.topics.clone();
-        let answer = topics.create_topic().set_name(TOPIC).send().await;
-        side.say_code("a topic twice", answer);
-        let answer = topics.get_topic().set_topic(format!("{PROJECT}/topics/none")).send().await;
-        side.say_code("no such topic", answer);
-        let answer = side.create(plain("first")).await;
-        side.say_code("a subscription", answer);
-        let answer = side.create(plain("first")).await;
-        side.say_code("a subscription twice", answer);
-        let answer = side.create(plain("second").set_topic(format!("{PROJECT}/topics/none"))).await;
-        side.say_code("of no topic", answer);
-        let answer = side.create(plain("second").set_ack_deadline_seconds(601)).await;
-        side.say_code("deadline 601", answer);
-        let answer = side.create(plain("second").set_filter("nonsense")).await;
-        side.say_code("a filter that is none", answer);
+        let first = || name(format!("{PROJECT}/subscriptions/first"));
+        let topic = |id: &str| name(format!("{PROJECT}/topics/{id}"));
+        let create = format!("{SUBSCRIBER}/CreateSubscription");
+        let delete = format!("{SUBSCRIBER}/DeleteSubscription");
+        side.say_call("a topic twice", &format!("{PUBLISHER}/CreateTopic"), name(TOPIC)).await;
+        side.say_call("no such topic", &format!("{PUBLISHER}/GetTopic"), topic("none")).await;
+        side.say_call("a subscription", &create, Subscription::of("first")).await;
+        side.say_call("a subscription twice", &create, Subscription::of("first")).await;
+        let none = Subscription { topic: topic("none").name, ..Subscription::of("second") };
+        side.say_call("of no topic", &create, none).await;
+        let long = Subscription { ack_deadline_seconds: 601, ..Subscription::of("second") };
+        side.say_call("deadline 601", &create, long).await;
+        let nonsense = Subscription { filter: "nonsense".to_owned(), ..Subscription::of("second") };
+        side.say_call("a filter that is none", &create, nonsense).await;
         let answer = side.publisher().await.publish(Message::new()).await;
         side.say(format!("an empty message: {}", if answer.is_err() { "refused" } else { "taken" }));
-        let listed = side.subscriptions.list_subscriptions().set_project(PROJECT).send().await.unwrap();
-        let names: Vec<_> = listed.subscriptions.iter().map(|s| s.name.clone()).collect();
-        side.say(format!("listed: {names:?}"));
-        let answer = side.subscriptions.delete_subscription().set_subscription(name("first")).send().await;
-        side.say_code("deleted", answer);
-        let answer = side.subscriptions.delete_subscription().set_subscription(name("first")).send().await;
-        side.say_code("deleted twice", answer);
+        let (_, listed) = side.call::<Names>(&format!("{SUBSCRIBER}/ListSubscriptions"), &name(PROJECT)).await;
+        side.say(format!("listed: {:?}", listed.names.iter().map(|name| &name.name).collect::<Vec<_>>()));
+        side.say_call("deleted", &delete, first()).await;
+        side.say_call("deleted twice", &delete, first()).await;
     };
     let wanted = [
-        "a topic twice: ALREADY_EXISTS",
-        "no such topic: NOT_FOUND",
-        "a subscription: OK",
-        "a subscription twice: ALREADY_EXISTS",
-        "of no topic: NOT_FOUND",
-        "deadline 601: INVALID_ARGUMENT",
-        "a filter that is none: INVALID_ARGUMENT",
+        "a topic twice: 6",
+        "no such topic: 5",
+        "a subscription: 0",
+        "a subscription twice: 6",
+        "of no topic: 5",
+        "deadline 601: 3",
+        "a filter that is none: 3",
         "an empty message: refused",
         "listed: [\"projects/p/subscriptions/first\"]",
-        "deleted: OK",
-        "deleted twice: NOT_FOUND",
+        "deleted: 0",
+        "deleted twice: 5",
     ];
-    assert_eq!(Code::NotFound.name(), "NOT_FOUND");
     both(behaviour, &wanted).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ordering_keys_messages_come_in_order_and_again_after_a_refusal() {
     let behaviour = async |side: &mut Side| {
-        let mut stream = side.subscribe("ordered", |s| s.set_enable_message_ordering(true)).await;
+        let mut stream =
+            side.subscribe(Subscription { enable_message_ordering: true, ..Subscription::of("ordered") }).await;
         let keyed = |text: &'static str| Message::new().set_data(text).set_ordering_key("k");
         side.publish(vec![keyed("1"), keyed("2"), keyed("3")]).await;
         let (first, handler) = next(&mut stream).await;
@@ -201,7 +243,8 @@ async fn an_ordering_keys_messages_come_in_order_and_again_after_a_refusal() {
 async fn a_filter_and_a_refusal_work_alike() {
     let behaviour = async |side: &mut Side| {
         let filter = "attributes.kind = \"order\" AND NOT hasPrefix(attributes.region, \"us\")";
-        let mut stream = side.subscribe("filtered", |s| s.set_filter(filter)).await;
+        let mut stream =
+            side.subscribe(Subscription { filter: filter.to_owned(), ..Subscription::of("filtered") }).await;
         let message = |text: &'static str, kind: &str, region: &str| {
             Message::new().set_data(text).set_attributes([("kind", kind), ("region", region)])
         };
@@ -220,9 +263,10 @@ async fn a_filter_and_a_refusal_work_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_refused_five_times_is_dead_lettered_with_where_it_came_from() {
     let behaviour = async |side: &mut Side| {
-        let mut letters = side.subscribe("letters", |s| s.set_topic(DEAD)).await;
-        let policy = DeadLetterPolicy::new().set_dead_letter_topic(DEAD).set_max_delivery_attempts(5);
-        let mut stream = side.subscribe("limited", |s| s.set_dead_letter_policy(policy)).await;
+        let mut letters = side.subscribe(Subscription { topic: DEAD.to_owned(), ..Subscription::of("letters") }).await;
+        let policy = DeadLetterPolicy { dead_letter_topic: DEAD.to_owned(), max_delivery_attempts: 5 };
+        let mut stream =
+            side.subscribe(Subscription { dead_letter_policy: Some(policy), ..Subscription::of("limited") }).await;
         side.publish(vec![Message::new().set_data("poison").set_attributes([("own", "kept")])]).await;
         for _ in 0..5 {
             let (_, handler) = next(&mut stream).await;
@@ -254,7 +298,8 @@ async fn a_message_that_is_refused_five_times_is_dead_lettered_with_where_it_cam
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_once_delivery_confirms_acknowledgements() {
     let behaviour = async |side: &mut Side| {
-        let mut stream = side.subscribe("once", |s| s.set_enable_exactly_once_delivery(true)).await;
+        let mut stream =
+            side.subscribe(Subscription { enable_exactly_once_delivery: true, ..Subscription::of("once") }).await;
         side.publish(vec![Message::new().set_data("a"), Message::new().set_data("b")]).await;
         for _ in 0..2 {
             let (_, handler) = next(&mut stream).await;

@@ -55,6 +55,8 @@ pub struct Config {
     pub machine: Machine,
     /// The workload as which clients on this machine present themselves to STS.
     pub client: Option<Client>,
+    /// What goes wrong at random.
+    pub faults: crate::chaos::Plan,
     /// How the registry behaves.
     #[serde(skip)]
     pub registry: RegistryOptions,
@@ -84,6 +86,7 @@ impl Default for Config {
             tls: None,
             machine: Machine::default(),
             client: None,
+            faults: crate::chaos::Plan::default(),
             registry: RegistryOptions::default(),
             work_dir: None,
             root_helper: None,

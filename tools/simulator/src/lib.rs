@@ -6,6 +6,7 @@
 
 pub mod attestation;
 pub mod audit;
+pub mod chaos;
 mod clock;
 pub mod config;
 mod console;

@@ -17,6 +17,7 @@ use crate::{
     AuditEntry, Clock, Config, Error, Launcher, Result, Running,
     attestation::{self, Issuer, IssuerKey},
     audit::Audit,
+    chaos::{self, Chaos},
     console::{self, Console, Control, Launch},
     faults::{self, Faults},
     iam::{Iam, Identity, hex},
@@ -60,6 +61,7 @@ pub(crate) struct Services {
     registry: Registry,
     metadata: MetadataServer,
     faults: Faults,
+    chaos: Chaos,
 }
 
 /// Where images are unpacked: a directory of the caller's, or one that goes away with the simulator.
@@ -110,6 +112,7 @@ impl Simulator {
             registry: Registry::audited(config.registry.clone(), audit.clone()),
             metadata: MetadataServer::new(config.metadata_identity.clone(), iam.clone(), audit.clone()),
             faults: Faults::default(),
+            chaos: Chaos::new(config.faults.clone()),
             clock,
             audit,
             iam,
@@ -247,6 +250,11 @@ impl Simulator {
         &self.services.faults
     }
 
+    /// What goes wrong at random.
+    pub fn chaos(&self) -> &Chaos {
+        &self.services.chaos
+    }
+
     /// Starts containers the way that a Confidential Space VM does.
     pub fn launcher(&self) -> &Launcher {
         &self.launcher
@@ -290,6 +298,7 @@ impl Services {
             .merge(self.emulator.as_ref().map_or_else(|| pubsub::routes(&self.pubsub), emulator::routes))
             .merge(self.registry.router())
             .layer(axum::middleware::from_fn_with_state(self.faults.clone(), faults::apply))
+            .layer(axum::middleware::from_fn_with_state(self.chaos.clone(), chaos::apply))
     }
 }
 

@@ -49,7 +49,7 @@ pub const COLLABORATORS: [&str; 2] = ["collaborator-1", "collaborator-2"];
 pub const TOPIC: &str = "projects/operator/topics/messages";
 pub const SUBSCRIPTION: &str = "projects/operator/subscriptions/messages";
 pub const MACHINE: &str = "serviceAccount:vm@operator.iam.gserviceaccount.com";
-const PUBLISHER: &str = "user:publisher@example.com";
+pub const PUBLISHER: &str = "user:publisher@example.com";
 pub const DECRYPT: &str = "cloudkms.cryptoKeyVersions.useToDecrypt";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -302,13 +302,19 @@ impl Site {
 
     /// Serves the launcher's socket. The boot's token gets the twist; so do the collaborators' custom tokens.
     pub fn listen(&mut self, twist: Twist) {
+        let router = self.launcher(twist);
+        self.serve(router);
+    }
+
+    /// What the launcher's socket serves.
+    pub fn launcher(&self, twist: Twist) -> Router {
         let tee = Tee {
             issuer: self.simulator.issuer().clone(),
             vm: self.vm.clone(),
             container: self.container.clone(),
             twist,
         };
-        self.serve(Router::new().route("/v1/token", post(token)).with_state(Arc::new(tee)));
+        Router::new().route("/v1/token", post(token)).with_state(Arc::new(tee))
     }
 
     /// Serves something else on the launcher's socket.
@@ -412,9 +418,9 @@ impl Site {
         self.publish_raw(ciphertext, &[("version", "1"), ("collaborator", collaborator), ("message", message)]);
     }
 
-    /// Publishes whatever a test wants to attack with.
-    pub fn publish_raw(&self, data: Vec<u8>, attributes: &[(&str, &str)]) {
-        self.simulator.pubsub().publish(TOPIC, data, attributes.iter().copied()).unwrap();
+    /// Publishes whatever a test wants to attack with; Pub/Sub's id.
+    pub fn publish_raw(&self, data: Vec<u8>, attributes: &[(&str, &str)]) -> String {
+        self.simulator.pubsub().publish(TOPIC, data, attributes.iter().copied()).unwrap()
     }
 
     /// Waits until every message has been acknowledged.
