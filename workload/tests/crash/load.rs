@@ -8,9 +8,10 @@ use futures_util::{StreamExt as _, stream};
 use crate::{
     Run,
     random::Random,
-    support::{COLLABORATORS, PUBLISHER, Site, kms_key},
+    support::{COLLABORATORS, PUBLISHER, Site, image, kms_key},
 };
 use serde_json::{Value, json};
+use simulator::{kms::Purpose, sts::Provider};
 
 /// Every word begins like this, so that one that is where it must not be is found.
 pub(crate) const MARK: &str = "plaintext-of-";
@@ -32,9 +33,27 @@ pub(crate) struct Load {
     pub(crate) poison: BTreeMap<String, &'static str>,
 }
 
-/// The contract's text with whatever says where poison goes.
-pub(crate) fn with_dead_letters(text: &str) -> String {
-    text.to_owned()
+const STATE_KEY: &str = "projects/keeper/locations/global/keyRings/csign/cryptoKeys/state";
+const STATE_POOL: &str = "projects/9/locations/global/workloadIdentityPools/pool";
+
+/// The contract's text with this state, which is encrypted.
+pub(crate) fn with_state(text: &str, state: &str) -> String {
+    let key = format!(
+        "kms_key = \"{STATE_KEY}\"\nidentity_provider = \"//iam.googleapis.com/{STATE_POOL}/providers/attestation\""
+    );
+    format!("{text}\n[state]\n{state}\n[state.key]\n{key}\n")
+}
+
+/// Lets the image use the state's key.
+pub(crate) fn let_in(site: &Site) {
+    let simulator = &site.simulator;
+    simulator.kms().create_key(STATE_KEY, Purpose::EncryptDecrypt).unwrap();
+    let name = format!("{STATE_POOL}/providers/attestation");
+    simulator.sts().set_provider(Provider::for_images(name, [image()])).unwrap();
+    let member = format!("principalSet://iam.googleapis.com/{STATE_POOL}/attribute.image_digest/{}", image());
+    for permission in ["useToEncrypt", "useToDecrypt"] {
+        simulator.iam().bind(STATE_KEY, &format!("cloudkms.cryptoKeyVersions.{permission}"), &member);
+    }
 }
 
 enum Kind {

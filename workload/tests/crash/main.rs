@@ -15,6 +15,7 @@ mod verdict;
 
 use std::time::{Duration, Instant};
 
+use csign_tests::postgres::Postgres;
 use fleet::Fleet;
 use load::Load;
 use random::Random;
@@ -52,9 +53,20 @@ impl Run {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes; .ci/run has a step for it"]
+async fn four_workloads_on_one_postgresql_count_exactly_whatever_is_killed_or_fails() {
+    let Some(server) = Postgres::start() else { return };
+    let state = format!("kind = \"postgres\"\nurl = \"{}\"", server.url());
+    let site = Site::with_contract(|text| load::with_state(&text, &state)).await;
+    crash(site, Run::of(4)).await;
+    assert!(!verdict::holds_plaintext(&server.raw_bytes()), "words in the database's files");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes; .ci/run has a step for it"]
 async fn one_workload_with_an_embedded_store_counts_exactly_whatever_is_killed_or_fails() {
-    let site = Site::with_contract(|text| load::with_dead_letters(&text)).await;
-    crash(site, Run::of(1)).await;
+    let site = Site::with_contract(|text| load::with_state(&text, "kind = \"embedded\"")).await;
+    let file = crash(site, Run::of(1)).await.path("var/lib/csign/state.redb");
+    assert!(!verdict::holds_plaintext(&std::fs::read(file).unwrap()), "words in the store's file");
 }
 
 /// Every service, a little of everything.
@@ -67,12 +79,13 @@ fn faults(seed: u64) -> Plan {
     Plan { seed, services: Service::ALL.into_iter().map(|service| (service, rates(service))).collect() }
 }
 
-async fn crash(mut site: Site, run: Run) {
+async fn crash(mut site: Site, run: Run) -> Site {
     eprintln!("crash test: {run:?}");
     let began = Instant::now();
     let mut random = Random::new(run.seed);
     // The signatures are in the registry, so that a boot needs it.
     site.sign_in_registry(&PARTIES, &image());
+    load::let_in(&site);
     fleet::launcher_that_fails(&mut site, run.seed);
     let load = Load::publish(&site, run).await;
     eprintln!(
@@ -107,8 +120,10 @@ async fn crash(mut site: Site, run: Run) {
     progress(&site, &mut fleet, 0).await;
     eprintln!("{:4} s: everything acknowledged", began.elapsed().as_secs());
     fleet.end().await;
+    assert!(!verdict::holds_plaintext(fleet.logs().as_bytes()), "words in the logs");
     verdict::check(&site, &load).await;
     eprintln!("{:4} s: the counts are exact", began.elapsed().as_secs());
+    site
 }
 
 /// Waits until no more than `left` messages are unacknowledged; starts workloads again that gave up meanwhile.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use workload::{Metrics, State};
 
-use crate::{load::Load, support::Site};
+use crate::{
+    load::{Load, MARK},
+    support::Site,
+};
 
 /// Messages whose presence is looked up one by one.
 const SAMPLE: usize = 5000;
@@ -31,4 +34,9 @@ pub(crate) async fn check(site: &Site, load: &Load) {
     }
     assert_eq!(state.refusals().await.unwrap(), refusals, "refused messages, by reason");
     state.close().await;
+}
+
+/// Is a word in there as it was written?
+pub(crate) fn holds_plaintext(bytes: &[u8]) -> bool {
+    bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes())
 }
