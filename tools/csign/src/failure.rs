@@ -69,6 +69,16 @@ impl From<csign_registry::Error> for Failure {
     }
 }
 
+impl From<csign_attestation::TokenError> for Failure {
+    fn from(error: csign_attestation::TokenError) -> Self {
+        let failure = Self::rejected(&error);
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
 impl From<csign_keys::KeysError> for Failure {
     fn from(error: csign_keys::KeysError) -> Self {
         let failure = if error.is_unavailable() { Self::could_not_check(&error) } else { Self::usage(&error) };

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     AuditEntry, Clock, Config, Error, Launcher, Result, Running,
-    attestation::{self, Issuer, IssuerKey},
+    attestation::{self, Issuer},
     audit::Audit,
     chaos::{self, Chaos},
     console::{self, Console, Control, Launch},
@@ -98,8 +98,7 @@ impl Simulator {
             audit.write_to(path)?;
         }
         let iam = Iam::new(clock.clone(), audit.clone());
-        let key = IssuerKey::from_seed(&config.attestation_seed)?;
-        let issuer = Issuer::new(config.issuer.clone(), key, clock.clone(), audit.clone());
+        let issuer = Issuer::new(config.issuer.clone(), &config.attestation_seed, clock.clone(), audit.clone())?;
         let mut run = [0; 8];
         getrandom::fill(&mut run).map_err(|e| Error::Key(format!("no randomness: {e}")))?;
         let services = Services {

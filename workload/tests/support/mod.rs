@@ -190,6 +190,7 @@ impl Site {
                 instance_id: text("5678"),
                 service_account: text("vm@operator.iam.gserviceaccount.com"),
                 image: Image::Production,
+                platform: Default::default(),
             },
             simulator,
             binding: contract.binding(),

@@ -29,6 +29,7 @@ pub(crate) mod roster;
 pub(crate) mod save;
 pub(crate) mod sbom;
 pub(crate) mod sign;
+pub(crate) mod token;
 pub(crate) mod tree;
 pub(crate) mod triangulate;
 pub(crate) mod verify;

@@ -19,5 +19,6 @@ mod policies_cli;
 mod policy;
 mod publishing;
 mod rosters;
+mod token;
 mod verify_bundles;
 mod world;

@@ -1,5 +1,7 @@
 //! Compact JWS, RS256 only (RFC 7515): writing it, and verifying it as STS does.
 
+use std::sync::Arc;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
@@ -25,8 +27,8 @@ pub(crate) fn sign(key: &IssuerKey, claims: &Value) -> Result<String> {
     sign_with_header(key, &json!({"alg": "RS256", "kid": key.thumbprint(), "typ": "JWT"}), claims)
 }
 
-/// The claims of `token` if `key` signed it; otherwise why not. Times and audience are the caller's to check.
-pub(crate) fn verify(key: &IssuerKey, token: &str) -> Result<Map<String, Value>, &'static str> {
+/// The claims of `token` if one of `keys` signed it; otherwise why not. Times and audience are the caller's to check.
+pub(crate) fn verify(keys: &[Arc<IssuerKey>], token: &str) -> Result<Map<String, Value>, &'static str> {
     if token.len() > MAX_TOKEN {
         return Err("the token is longer than 64 KiB");
     }
@@ -39,9 +41,9 @@ pub(crate) fn verify(key: &IssuerKey, token: &str) -> Result<Map<String, Value>,
     if fields.get("alg").and_then(Value::as_str) != Some("RS256") {
         return Err("the token's algorithm is not RS256");
     }
-    if fields.get("kid").and_then(Value::as_str) != Some(key.thumbprint()) {
-        return Err("the token's kid names no key of the issuer");
-    }
+    let kid = fields.get("kid").and_then(Value::as_str);
+    let key =
+        keys.iter().find(|key| kid == Some(key.thumbprint())).ok_or("the token's kid names no key of the issuer")?;
     if ["crit", "jku", "jwk", "x5u", "x5c"].iter().any(|name| fields.contains_key(*name)) {
         return Err("the token's header brings its own key or an extension");
     }

@@ -1,4 +1,4 @@
-//! The issuer's RSA key, derived from a seed so that its thumbprint can be pinned in a contract.
+//! The issuer's RSA keys, derived from a seed so that their thumbprints can be pinned in a contract.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rsa::{
@@ -17,9 +17,12 @@ use crate::{
     derive::{SeededRng, derive},
 };
 
-/// The key of [`DEMO_SEED`], made by the test below: public, worthless, committed only to save its generation.
-const DEMO_KEY: &str = include_str!("demo-key.public-and-worthless.pem");
-const PEM_LABEL: &str = "-----BEGIN PRIVATE KEY-----";
+/// The keys of [`DEMO_SEED`], made by the test below: public, worthless, committed only to save their generation. Each
+/// PEM block follows its name in brackets.
+const DEMO_KEYS: &str = include_str!("demo-keys.public-and-worthless.pem");
+/// The first two generations, and the certificates of PKI tokens.
+const DEMO_NAMES: [&str; 5] =
+    ["attestation issuer", "attestation issuer 1", "pki root", "pki intermediate", "pki leaf"];
 
 /// An RS256 key pair and its RFC 7638 thumbprint, which is also its `kid`.
 #[derive(Clone)]
@@ -31,14 +34,29 @@ pub(crate) struct IssuerKey {
 }
 
 impl IssuerKey {
-    /// The key of `seed`; only [`DEMO_SEED`] is quick.
-    pub(crate) fn from_seed(seed: &str) -> Result<Self> {
-        let private = if seed == DEMO_SEED { committed()? } else { generate(seed)? };
+    /// The key that signs OIDC tokens after `generation` rotations.
+    pub(crate) fn of_generation(seed: &str, generation: u32) -> Result<Self> {
+        match generation {
+            0 => Self::named(seed, DEMO_NAMES[0]),
+            later => Self::named(seed, &format!("{} {later}", DEMO_NAMES[0])),
+        }
+    }
+
+    /// The key of `seed` with this name; only those of [`DEMO_SEED`] that are committed are quick.
+    pub(crate) fn named(seed: &str, name: &str) -> Result<Self> {
+        let private = match committed(name) {
+            Some(key) if seed == DEMO_SEED => key?,
+            _ => generate(seed, name)?,
+        };
         let public = RsaPublicKey::from(&private);
         let canonical = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, exponent(&public), modulus(&public));
         let thumbprint = URL_SAFE_NO_PAD.encode(Sha256::digest(canonical));
         let signing = SigningKey::new(private);
         Ok(Self { signing, verifying: VerifyingKey::new(public.clone()), public, thumbprint })
+    }
+
+    pub(crate) fn public(&self) -> &RsaPublicKey {
+        &self.public
     }
 
     pub(crate) fn thumbprint(&self) -> &str {
@@ -75,14 +93,16 @@ fn exponent(key: &RsaPublicKey) -> String {
     URL_SAFE_NO_PAD.encode(key.e_bytes())
 }
 
-fn generate(seed: &str) -> Result<RsaPrivateKey> {
-    let mut rng = SeededRng::new(derive(seed, "rsa", "attestation issuer"));
-    RsaPrivateKey::new(&mut rng, 2048).map_err(|e| Error::Key(format!("the issuer's RSA key: {e}")))
+fn generate(seed: &str, name: &str) -> Result<RsaPrivateKey> {
+    let mut rng = SeededRng::new(derive(seed, "rsa", name));
+    RsaPrivateKey::new(&mut rng, 2048).map_err(|e| Error::Key(format!("the RSA key {name:?}: {e}")))
 }
 
-fn committed() -> Result<RsaPrivateKey> {
-    let start = DEMO_KEY.find(PEM_LABEL).ok_or_else(|| Error::Key("the demo key has no PEM block".to_owned()))?;
-    RsaPrivateKey::from_pkcs8_pem(&DEMO_KEY[start..]).map_err(|e| Error::Key(format!("the demo key: {e}")))
+fn committed(name: &str) -> Option<Result<RsaPrivateKey>> {
+    const END: &str = "-----END PRIVATE KEY-----\n";
+    let (_, block) = DEMO_KEYS.split_once(&format!("[{name}]\n"))?;
+    let block = &block[..block.find(END)? + END.len()];
+    Some(RsaPrivateKey::from_pkcs8_pem(block).map_err(|e| Error::Key(format!("the demo key {name:?}: {e}"))))
 }
 
 #[cfg(test)]
@@ -91,26 +111,31 @@ mod tests {
 
     use super::*;
 
-    /// Run with `SIMULATOR_WRITE_DEMO_KEY=1` to write the file anew.
+    /// Run with `SIMULATOR_WRITE_DEMO_KEYS=1` to write the file anew.
     #[test]
-    fn the_committed_demo_key_is_the_one_that_its_seed_generates() {
-        let pem = generate(DEMO_SEED).expect("generates").to_pkcs8_pem(LineEnding::LF).expect("encodes");
-        let note = "Demo key of the simulator: public, worthless, derived from a seed in the source.\n\
-                    Written by the test beside attestation/key.rs.\n";
-        let expected = format!("{note}{}", pem.as_str());
-        if std::env::var_os("SIMULATOR_WRITE_DEMO_KEY").is_some() {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/attestation/demo-key.public-and-worthless.pem");
+    fn the_committed_demo_keys_are_those_that_their_seed_generates() {
+        let mut expected = "Demo keys of the simulator: public, worthless, derived from a seed in the source.\n\
+                            Written by the test beside attestation/key.rs.\n"
+            .to_owned();
+        for name in DEMO_NAMES {
+            let pem = generate(DEMO_SEED, name).expect("generates").to_pkcs8_pem(LineEnding::LF).expect("encodes");
+            expected.push_str(&format!("[{name}]\n{}", pem.as_str()));
+        }
+        if std::env::var_os("SIMULATOR_WRITE_DEMO_KEYS").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/attestation/demo-keys.public-and-worthless.pem");
             std::fs::write(path, &expected).expect("writes");
         }
-        assert!(DEMO_KEY == expected, "the file differs from what the seed generates");
+        assert!(DEMO_KEYS == expected, "the file differs from what the seed generates");
+        assert!(DEMO_NAMES.iter().all(|name| committed(name).is_some_and(|key| key.is_ok())));
     }
 
     #[test]
     fn another_seed_is_another_key_and_the_same_seed_the_same() {
-        let demo = IssuerKey::from_seed(DEMO_SEED).expect("demo");
-        let other = IssuerKey::from_seed("other").expect("other");
+        let demo = IssuerKey::of_generation(DEMO_SEED, 0).expect("demo");
+        let other = IssuerKey::of_generation("other", 0).expect("other");
         assert_ne!(demo.thumbprint(), other.thumbprint());
-        assert_eq!(other.thumbprint(), IssuerKey::from_seed("other").expect("again").thumbprint());
+        assert_ne!(demo.thumbprint(), IssuerKey::of_generation(DEMO_SEED, 1).expect("rotated").thumbprint());
+        assert_eq!(other.thumbprint(), IssuerKey::of_generation("other", 0).expect("again").thumbprint());
         let signature = demo.sign(b"message").expect("signs");
         assert!(demo.verify(b"message", &signature));
         assert!(!demo.verify(b"massage", &signature));

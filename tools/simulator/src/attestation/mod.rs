@@ -1,12 +1,16 @@
-//! The attestation service: an OIDC issuer whose tokens carry Confidential Space's claims.
+//! The attestation service: an issuer of OIDC, PKI and AWS tokens that carry Confidential Space's claims.
 
 mod claims;
 mod issuer;
 pub(crate) mod jws;
 mod key;
+mod options;
+mod pki;
 mod service;
+mod vm;
 
-pub use claims::{Container, Image, ImageSignature, TokenOptions, Vm};
 pub use issuer::Issuer;
-pub(crate) use key::IssuerKey;
+pub(crate) use issuer::LIFETIME;
+pub use options::{TokenKind, TokenOptions};
 pub(crate) use service::routes;
+pub use vm::{Container, Hardware, Image, ImageSignature, Platform, Vm};

@@ -208,6 +208,7 @@ impl Scene {
             instance_id: "4000000000000000001".to_owned(),
             service_account: OPERATOR_ACCOUNT.to_owned(),
             image,
+            platform: Default::default(),
         }
     }
 

@@ -15,11 +15,12 @@ use std::{
 use csign_oci::image::{ContainerConfig, ImageConfig};
 
 use super::{
-    LaunchRequest, Running,
-    discover::discover,
+    LaunchRequest, Monitoring, RestartPolicy, Running,
+    discover::{Found, discover},
+    furnish,
     instances::{Instance, Instances},
     policy::Policy,
-    process::{Output, Program, Stream},
+    process::{MachineEnd, Output, Program, Stream},
     pull::Puller,
     root::{User, confine},
     teeserver::TeeServer,
@@ -35,6 +36,8 @@ use crate::{
 
 /// Where the launcher puts the default token and the socket, inside the container.
 const LAUNCHER_DIRECTORY: &str = "run/container_launcher";
+/// `PATH` of an image that sets none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What the launcher works with.
 #[derive(Clone, Debug)]
@@ -61,8 +64,9 @@ impl Launcher {
         Self { puller: Puller::new(setting.registry), setting, launches: Arc::default() }
     }
 
-    /// Launches a container, in this order: 1. pull; 2. launch policy; 3. signatures; 4. unpack; 5. token service;
-    /// 6. program. The program's environment is the image's, changed only as the image allows.
+    /// Launches a container, in this order: 1. pull; 2. ports and launch policy; 3. signatures; 4. unpack and furnish;
+    /// 5. token service; 6. program. The program's environment is the image's, changed only as the image allows, and the
+    /// machine's host name.
     ///
     /// # Errors
     /// The image cannot be pulled, its policy refuses the request, a layer must not be unpacked, or its program cannot
@@ -70,27 +74,52 @@ impl Launcher {
     pub async fn launch(&self, request: LaunchRequest) -> Result<Running> {
         let (instance, image) = (request.vm.instance.clone(), request.image.to_string());
         let decision = Decision { service: "launcher", method: "launch", principal: &instance, resource: &image };
+        let (restart, hardened) = (request.restart_policy, request.vm.image.is_hardened());
         let outcome = self.start(request).await;
         match &outcome {
             Ok(_) => self.setting.audit.allow(decision, "the image's launch policy"),
-            Err(error) => self.setting.audit.deny(decision, error.to_string()),
+            Err(error) => {
+                let end = end_of_failed_launch(error, restart, hardened);
+                self.setting.audit.deny(decision, format!("{error}; {end}"));
+            }
         }
         outcome
     }
 
-    async fn start(&self, request: LaunchRequest) -> Result<Running> {
+    /// What discovery found is a decision of its own: it says what of the token's signatures was counted, and why not more.
+    fn record_signatures(&self, request: &LaunchRequest, found: &Found) {
+        let (instance, image) = (request.vm.instance.as_str(), request.image.to_string());
+        let decision = Decision { service: "launcher", method: "signatures", principal: instance, resource: &image };
+        let keys: Vec<&str> = found.signatures.iter().map(|found| found.key_id.as_str()).collect();
+        let repositories = request.signed_image_repos.len();
+        let count = format!("{} valid in {repositories} repositories", keys.len());
+        let clause = [vec![count.as_str()], keys, found.notes.iter().map(String::as_str).collect()].concat().join("; ");
+        if found.signatures.is_empty() && repositories > 0 {
+            self.setting.audit.deny(decision, clause);
+        } else {
+            self.setting.audit.allow(decision, clause);
+        }
+    }
+
+    async fn start(&self, mut request: LaunchRequest) -> Result<Running> {
         let output = Arc::new(Output::default());
         let pull_error = |reason: String| Error::Pull { reference: request.image.to_string(), reason };
         // 1.
         let pulled = self.puller.image(&request.image).await?;
         let config = ImageConfig::parse(&pulled.config).map_err(|e| pull_error(e.to_string()))?;
         // 2.
+        let ports = ports(&config.config)?;
         Policy::parse(&config.config.labels)?.admit(&request)?;
+        request.vm.platform.memory_monitoring |= request.monitoring != Monitoring::None;
         // 3.
         let found = discover(&self.puller, &request.signed_image_repos, &request.image.digest).await;
         let found = found.map_err(pull_error)?;
+        self.record_signatures(&request, &found);
         for note in &found.notes {
             output.push(Stream::Launcher, note.clone());
+        }
+        for port in &ports {
+            output.push(Stream::Launcher, format!("open to everyone: {port}"));
         }
         // 4.
         let root = self.fresh_root()?;
@@ -103,9 +132,15 @@ impl Launcher {
             Error::Layer { layer: request.image.digest.to_string(), entry, reason }
         })?;
         let user = user_of(&config.config.user, &root)?;
-        // 5.
         let args = arguments(&config.config, request.cmd.as_deref())?;
-        let env = environment(&config.config, &request.env)?;
+        let env = environment(&config.config, &request.env, &request.vm.instance)?;
+        let working = if config.config.working_dir.is_empty() { "/" } else { &config.config.working_dir };
+        furnish::furnish(&root, working, &request, &output).map_err(|(entry, reason)| Error::Layer {
+            layer: request.image.digest.to_string(),
+            entry,
+            reason,
+        })?;
+        // 5.
         let container = Container {
             image_reference: request.image.to_string(),
             image_digest: request.image.digest,
@@ -119,15 +154,17 @@ impl Launcher {
         };
         let instance = Instance::new(&request.vm, &container, &output);
         self.setting.metadata.booted(&request.vm.service_account);
+        let hardened = request.vm.image.is_hardened();
         let tee = TeeServer::start(&place, self.setting.issuer.clone(), request.vm, container)?;
         // 6.
-        let working = &config.config.working_dir;
+        output.push(Stream::Launcher, request.log_redirect.notice());
         let program = Program {
             file: find_program(&root, &args[0], &env)?,
             args: args[1..].to_vec(),
             env,
-            directory: PathBuf::from(if working.is_empty() { "/" } else { working }),
+            directory: PathBuf::from(working),
             restart: request.restart_policy,
+            hardened,
         };
         let program = confine(program, &root, user, self.setting.root_helper.as_deref(), &output);
         let running = Running::start(program, output, tee, root)?;
@@ -144,29 +181,72 @@ impl Launcher {
     }
 }
 
-/// Entry point, then the operator's or the image's command; never empty.
+/// The registry or the machine may be better next time; an image and an operator's request stay what they are.
+fn end_of_failed_launch(error: &Error, restart: RestartPolicy, hardened: bool) -> MachineEnd {
+    let restart = match error {
+        Error::Pull { .. } | Error::Io { .. } | Error::Resource(_) => restart,
+        _ => RestartPolicy::Never,
+    };
+    MachineEnd::after(false, restart, hardened)
+}
+
+/// Entry point, then the operator's or the image's command. The command alone is not enough: an operator who may replace
+/// it must not replace the program.
 fn arguments(config: &ContainerConfig, cmd: Option<&[String]>) -> Result<Vec<String>> {
     let args: Vec<String> = config.entrypoint.iter().chain(cmd.unwrap_or(&config.cmd)).cloned().collect();
     if args.is_empty() {
         return Err(Error::LaunchPolicy("the image has neither an entry point nor a command".to_owned()));
     }
-    Ok(args)
+    match cmd {
+        Some(cmd) if args.len() <= cmd.len() => Err(Error::LaunchPolicy(format!(
+            "length of Args [{}] is shorter or equal to the length of the given Cmd [{}], maybe the Entrypoint is set to \
+             empty in the image?",
+            args.len(),
+            cmd.len()
+        ))),
+        _ => Ok(args),
+    }
 }
 
-/// The image's variables, then the overrides. Nothing of this process's environment.
-fn environment(config: &ContainerConfig, overrides: &BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
-    let mut env = Vec::new();
+/// What the image exposes, the only ports that the machine opens (`8080/tcp`).
+fn ports(config: &ContainerConfig) -> Result<Vec<String>> {
+    let Some(exposed) = config.extra.get("ExposedPorts").filter(|exposed| !exposed.is_null()) else {
+        return Ok(Vec::new());
+    };
+    let malformed = |text: &str| {
+        Error::LaunchPolicy(format!("failed to parse port and protocol: got {text}, expected [port]/[protocol] 80/tcp"))
+    };
+    let exposed = exposed.as_object().ok_or_else(|| malformed("no object"))?;
+    for text in exposed.keys() {
+        let (port, protocol) = text.split_once('/').ok_or_else(|| malformed(text))?;
+        if port.parse::<u16>().is_err() {
+            return Err(Error::LaunchPolicy(format!("received invalid port number: {port}")));
+        }
+        if !["tcp", "udp"].contains(&protocol) {
+            return Err(Error::LaunchPolicy(format!("received unknown protocol: got {protocol}, expected tcp or udp")));
+        }
+    }
+    Ok(exposed.keys().cloned().collect())
+}
+
+/// The search path where the image sets none, the image's variables, the host's name, then the overrides. Nothing of this
+/// process's environment.
+fn environment(
+    config: &ContainerConfig,
+    overrides: &BTreeMap<String, String>,
+    host: &str,
+) -> Result<Vec<(String, String)>> {
+    let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
     for pair in &config.env {
         let (name, value) = pair
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| Error::LaunchPolicy(format!("the image's variable {pair:?} is not NAME=VALUE")))?;
-        if !overrides.contains_key(name) {
-            env.push((name.to_owned(), value.to_owned()));
-        }
+        env.insert(name.to_owned(), value.to_owned());
     }
+    env.insert("HOSTNAME".to_owned(), host.to_owned());
     env.extend(overrides.iter().map(|(name, value)| (name.clone(), value.clone())));
-    Ok(env)
+    Ok(env.into_iter().collect())
 }
 
 /// The program's path inside the root: as written, or found in the image's `PATH`.

@@ -1,103 +1,149 @@
-//! What the operator says about a launch: the instance metadata `tee-*`.
+//! Reads what the operator says about a launch: the instance metadata `tee-*`, with the launcher's own words for what is
+//! wrong.
 
 use std::collections::BTreeMap;
 
-use csign_oci::{Pinned, Reference, Repository};
+use csign_oci::{Reference, Repository};
 
+use super::request::{LaunchRequest, LogRedirect, Monitoring, Mount, RestartPolicy};
 use crate::{Error, Result, attestation::Vm};
 
-/// When the launcher starts the program again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RestartPolicy {
-    /// Never.
-    #[default]
-    Never,
-    /// Whenever it ends.
-    Always,
-    /// When it ends with another status than 0.
-    OnFailure,
-}
-
-impl RestartPolicy {
-    /// The metadata's and the token's spelling.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Never => "Never",
-            Self::Always => "Always",
-            Self::OnFailure => "OnFailure",
-        }
-    }
-}
-
-/// What to launch, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaunchRequest {
-    /// `tee-image-reference`.
-    pub image: Pinned,
-    /// `tee-env-NAME`.
-    pub env: BTreeMap<String, String>,
-    /// `tee-cmd`: replaces the image's command, not its entry point.
-    pub cmd: Option<Vec<String>>,
-    /// `tee-restart-policy`.
-    pub restart_policy: RestartPolicy,
-    /// `tee-signed-image-repos`.
-    pub signed_image_repos: Vec<Repository>,
-    /// The machine.
-    pub vm: Vm,
-}
+const ENV: &str = "tee-env-";
+const MONITORING: &str = "tee-monitoring-enable";
+const MEMORY_MONITORING: &str = "tee-monitoring-memory-enable";
 
 impl LaunchRequest {
-    /// A launch of `image` on `vm` that overrides nothing and looks for signatures in the image's own repository.
-    pub fn new(image: Pinned, vm: Vm) -> Self {
-        let signed_image_repos = vec![image.repository.clone()];
-        Self { image, env: BTreeMap::new(), cmd: None, restart_policy: RestartPolicy::Never, signed_image_repos, vm }
-    }
-
-    /// Reads instance metadata, as an operator gives them to `gcloud compute instances create --metadata`.
+    /// Reads instance metadata, as an operator gives them to `gcloud compute instances create --metadata`. Keys that do
+    /// not start with `tee-` are somebody else's.
     ///
     /// # Errors
-    /// A key that the simulator does not know, a value of another form, no image reference, or one that is not pinned.
+    /// A `tee-` key that the simulator does not know, which the real launcher passes over; a value of another form; no
+    /// image reference, or one that is not pinned, which the real launcher takes.
     pub fn from_metadata(metadata: &BTreeMap<String, String>, vm: Vm) -> Result<Self> {
-        let wrong = |key: &str, why: String| Error::Metadata(format!("{key}: {why}"));
-        let image = metadata.get("tee-image-reference").ok_or_else(|| {
-            Error::Metadata("tee-image-reference is missing; it names the image to launch".to_owned())
-        })?;
+        let get = |key: &str| metadata.get(key).map(String::as_str).filter(|value| !value.is_empty());
+        let wrong = |why: String| Error::Metadata(why);
+        let image = get("tee-image-reference")
+            .ok_or_else(|| wrong("tee-image-reference is not specified in the custom metadata".to_owned()))?;
         let image = match Reference::parse(image) {
             Ok(Reference::Pinned(pinned)) => pinned,
-            Ok(Reference::Tagged(..)) => return Err(wrong("tee-image-reference", format!("{image} is not pinned"))),
-            Err(error) => return Err(wrong("tee-image-reference", error.to_string())),
+            Ok(Reference::Tagged(..)) => return Err(wrong(format!("tee-image-reference: {image} is not pinned"))),
+            Err(error) => return Err(wrong(format!("tee-image-reference: {error}"))),
         };
         let mut request = Self { signed_image_repos: Vec::new(), ..Self::new(image, vm) };
+        if metadata.contains_key(MONITORING) && metadata.contains_key(MEMORY_MONITORING) {
+            let both = format!("both {MEMORY_MONITORING} and {MONITORING} are specified, only one is permitted");
+            return Err(wrong(both));
+        }
         for (key, value) in metadata {
-            match key.as_str() {
-                "tee-image-reference" => {}
-                "tee-cmd" => {
-                    let cmd = serde_json::from_str(value).map_err(|e| wrong(key, format!("not a JSON array: {e}")))?;
-                    request.cmd = Some(cmd);
-                }
-                "tee-restart-policy" => {
-                    let policies = [RestartPolicy::Never, RestartPolicy::Always, RestartPolicy::OnFailure];
-                    let policy = policies.into_iter().find(|policy| policy.as_str() == value);
-                    request.restart_policy =
-                        policy.ok_or_else(|| wrong(key, format!("{value:?} is not Never, Always or OnFailure")))?;
-                }
-                "tee-signed-image-repos" => {
-                    for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-                        let repository = Repository::parse(name).map_err(|e| wrong(key, e.to_string()))?;
-                        request.signed_image_repos.push(repository);
-                    }
-                }
-                // The program's output always goes to whoever launched it.
-                "tee-container-log-redirect" => {}
-                _ => match key.strip_prefix("tee-env-") {
-                    Some(name) if !name.is_empty() => {
-                        request.env.insert(name.to_owned(), value.clone());
-                    }
-                    _ => return Err(wrong(key, "the simulator does not know this key".to_owned())),
-                },
+            match key.strip_prefix(ENV) {
+                Some("") => return Err(wrong(format!("{key} names no variable"))),
+                Some(name) => drop(request.env.insert(name.to_owned(), value.clone())),
+                None if key.starts_with("tee-") && !value.is_empty() => request.set(key, value).map_err(wrong)?,
+                None => {}
             }
         }
         Ok(request)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let flag = || bool_of(value).ok_or_else(|| format!("invalid value for {key} (not a boolean): {value:?}"));
+        let strings = || serde_json::from_str(value).map_err(|error| format!("{key}: not a JSON array: {error}"));
+        match key {
+            "tee-image-reference" => {}
+            "tee-cmd" => self.cmd = Some(strings()?),
+            "tee-restart-policy" => {
+                let policies = [RestartPolicy::Never, RestartPolicy::Always, RestartPolicy::OnFailure];
+                let policy = policies.into_iter().find(|policy| policy.as_str() == value);
+                self.restart_policy = policy.ok_or_else(|| format!("invalid restart policy: {value}"))?;
+            }
+            "tee-signed-image-repos" => {
+                for name in value.split(',') {
+                    let repository = Repository::parse(name.trim()).map_err(|error| format!("{key}: {error}"))?;
+                    self.signed_image_repos.push(repository);
+                }
+            }
+            "tee-impersonate-service-accounts" => {
+                self.vm.platform.impersonated.extend(value.split(',').map(str::to_owned));
+            }
+            "tee-container-log-redirect" => {
+                self.log_redirect =
+                    LogRedirect::ALL.into_iter().find(|place| place.as_str() == value).ok_or_else(|| {
+                        let all = LogRedirect::ALL.map(LogRedirect::as_str).join(" ");
+                        format!("invalid logging redirect location {value}, expect one of [{all}]")
+                    })?;
+            }
+            MONITORING => self.monitoring = Monitoring::parse(value)?,
+            MEMORY_MONITORING => self.monitoring = if flag()? { Monitoring::MemoryOnly } else { Monitoring::None },
+            "tee-dev-shm-size-kb" => {
+                let size = value.parse().map_err(|_| format!("failed to convert {key} into uint64, got: {value}"))?;
+                self.dev_shm_kib = fits_into_memory(size)?;
+            }
+            "tee-mount" => {
+                for mount in value.split(';') {
+                    let mount = Mount::parse(mount)?;
+                    fits_into_memory(mount.size.unwrap_or(0) / 1024)
+                        .map_err(|why| format!("failed to validate mounts: {why}"))?;
+                    self.mounts.push(mount);
+                }
+            }
+            "tee-added-capabilities" => self.capabilities = strings()?,
+            "tee-cgroup-ns" => self.cgroup_namespace = flag()?,
+            // Known, and without a meaning here: there is no GPU, and the default token is always refreshed.
+            "tee-install-gpu-driver" | "tee-disable-gca-refresh" => drop(flag()?),
+            _ => return Err(format!("{key}: the simulator does not know this key")),
+        }
+        Ok(())
+    }
+}
+
+impl Mount {
+    /// `type=tmpfs,source=tmpfs,destination=/path[,size=BYTES]`.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut options = BTreeMap::new();
+        for option in text.split(',') {
+            let (name, value) =
+                option.split_once('=').ok_or_else(|| format!("failed to parse mount option: {option}"))?;
+            if !["type", "source", "destination", "size"].contains(&name) {
+                return Err(format!(
+                    "found unknown mount option: {option}, expect keys of [type source destination size]"
+                ));
+            }
+            options.insert(name, value);
+        }
+        if options.get("type") != Some(&"tmpfs") {
+            return Err(format!("found unknown or unspecified mount type: [{text}], expect one of types [tmpfs]"));
+        }
+        let source = options.get("source").copied().unwrap_or_default();
+        if source != "tmpfs" {
+            return Err(format!("received wrong mount source {source}, expected tmpfs"));
+        }
+        let destination = options.get("destination").copied().unwrap_or_default();
+        if destination.is_empty() {
+            return Err("mount type \"tmpfs\" must have destination specified".to_owned());
+        }
+        let size = options
+            .get("size")
+            .map(|size| size.parse().map_err(|_| format!("failed to convert size option \"{size}\" to uint64")));
+        Ok(Self { destination: format!("/{}", destination.trim_start_matches('/')), size: size.transpose()? })
+    }
+}
+
+/// As Go reads a boolean, which is what the launcher does.
+pub(super) fn bool_of(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// More than this machine has free is refused. Where that cannot be found out, nothing is.
+fn fits_into_memory(kib: u64) -> Result<u64, String> {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free = memory.lines().find_map(|line| line.strip_prefix("MemFree:")?.trim().strip_suffix(" kB")?.parse().ok());
+    match free {
+        Some(free) if kib > free => Err(format!("got a /dev/shm size ({kib}) larger than free memory ({free}) kB")),
+        _ => Ok(kib),
     }
 }
 
@@ -116,6 +162,7 @@ mod tests {
             instance_id: text("2"),
             service_account: text("sa@p"),
             image: Image::Production,
+            platform: Default::default(),
         }
     }
 
@@ -133,25 +180,59 @@ mod tests {
             ("tee-cmd", "[\"x\",\"y\"]"),
             ("tee-restart-policy", "OnFailure"),
             ("tee-signed-image-repos", "registry.simulator.localhost/app, registry.simulator.localhost/other"),
+            ("tee-impersonate-service-accounts", "a@p,b@p"),
+            ("tee-container-log-redirect", "cloud_logging"),
+            ("tee-monitoring-enable", "memoryOnly"),
+            ("tee-mount", "type=tmpfs,source=tmpfs,destination=/a;type=tmpfs,source=tmpfs,destination=b,size=4096"),
+            ("tee-dev-shm-size-kb", "64"),
+            ("tee-added-capabilities", "[\"CAP_NET_ADMIN\"]"),
+            ("tee-cgroup-ns", "True"),
+            ("enable-oslogin", "TRUE"),
         ])
         .expect("reads");
         assert_eq!(request.env["A"], "1");
         assert_eq!(request.cmd.expect("cmd"), ["x", "y"]);
         assert_eq!(request.restart_policy, RestartPolicy::OnFailure);
         assert_eq!(request.signed_image_repos.len(), 2);
+        assert_eq!(request.vm.platform.impersonated, ["a@p", "b@p"]);
+        assert_eq!(request.log_redirect, LogRedirect::CloudLogging);
+        assert_eq!(request.monitoring, Monitoring::MemoryOnly);
+        assert_eq!(request.mounts[0], Mount { destination: "/a".to_owned(), size: None });
+        assert_eq!(request.mounts[1], Mount { destination: "/b".to_owned(), size: Some(4096) });
+        assert_eq!((request.dev_shm_kib, request.cgroup_namespace), (64, true));
+        assert_eq!(request.capabilities, ["CAP_NET_ADMIN"]);
     }
 
     #[test]
-    fn malformed_metadata_are_refused() {
-        for pair in [
-            ("tee-cmd", "x y"),
-            ("tee-restart-policy", "never"),
-            ("tee-signed-image-repos", "not a repository"),
-            ("tee-env-", "x"),
-            ("tee-unknown", "x"),
-            ("tee-image-reference", "registry.simulator.localhost/app:latest"),
+    fn malformed_metadata_are_refused_in_the_launchers_words() {
+        for (key, value, words) in [
+            ("tee-cmd", "x y", "tee-cmd"),
+            ("tee-restart-policy", "never", "invalid restart policy: never"),
+            ("tee-signed-image-repos", "not a repository", "tee-signed-image-repos"),
+            ("tee-env-", "x", "tee-env-"),
+            ("tee-unknown", "x", "does not know"),
+            ("tee-image-reference", "registry.simulator.localhost/app:latest", "not pinned"),
+            ("tee-image-reference", "", "tee-image-reference is not specified in the custom metadata"),
+            (
+                "tee-container-log-redirect",
+                "stdout",
+                "invalid logging redirect location stdout, expect one of [true cloud_logging serial false]",
+            ),
+            ("tee-monitoring-enable", "some", "invalid monitoring type some"),
+            ("tee-monitoring-memory-enable", "yes", "invalid value for tee-monitoring-memory-enable (not a boolean)"),
+            ("tee-cgroup-ns", "yes", "invalid value for tee-cgroup-ns (not a boolean)"),
+            ("tee-dev-shm-size-kb", "-1", "failed to convert tee-dev-shm-size-kb into uint64, got: -1"),
+            ("tee-dev-shm-size-kb", "18446744073709551615", "larger than free memory"),
+            ("tee-mount", "type=bind,source=/,destination=/a", "expect one of types [tmpfs]"),
+            ("tee-mount", "type=tmpfs,source=/,destination=/a", "received wrong mount source /, expected tmpfs"),
+            ("tee-mount", "type=tmpfs,source=tmpfs", "must have destination specified"),
+            ("tee-mount", "type=tmpfs,source=tmpfs,destination=/a,mode=1", "found unknown mount option: mode=1"),
+            ("tee-mount", "type=tmpfs,source=tmpfs,destination=/a,size=1k", "failed to convert size option \"1k\""),
         ] {
-            assert!(read(&[pair]).is_err(), "{pair:?} was accepted");
+            let error = read(&[(key, value)]).expect_err(key).to_string();
+            assert!(error.contains(words), "{key}={value}: {error}");
         }
+        let both = read(&[(MONITORING, "all"), (MEMORY_MONITORING, "true")]).expect_err("both").to_string();
+        assert!(both.contains("only one is permitted"), "{both}");
     }
 }

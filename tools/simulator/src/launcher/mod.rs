@@ -1,12 +1,14 @@
 //! The launcher: what boots a container inside a Confidential Space VM and attests it.
 
 mod discover;
+mod furnish;
 mod instances;
 mod launch;
 mod metadata;
 mod policy;
 mod process;
 mod pull;
+mod request;
 mod root;
 mod signature;
 mod teeserver;
@@ -15,6 +17,6 @@ mod unpack;
 pub(crate) use instances::Instances;
 pub use launch::Launcher;
 pub(crate) use launch::Setting;
-pub use metadata::{LaunchRequest, RestartPolicy};
-pub use process::{Line, Lines, Running, Stream};
+pub use process::{Line, Lines, MachineEnd, Running, Stream};
+pub use request::{LaunchRequest, LogRedirect, Monitoring, Mount, RestartPolicy};
 pub use root::enter_root;

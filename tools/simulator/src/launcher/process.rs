@@ -16,13 +16,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{metadata::RestartPolicy, teeserver::TeeServer};
+use super::{request::RestartPolicy, teeserver::TeeServer};
 use crate::{Error, Result};
 
 /// Lines that are kept; a program that writes more is not read any further into memory.
 const MAX_LINES: usize = 100_000;
-/// Pause before the program is started again.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// A machine that reboots needs its time; programs that end at once must not be started without a pause.
+const REBOOT: Duration = Duration::from_secs(1);
 /// How long output is awaited from whoever still holds the pipes after the program's end.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -46,11 +46,62 @@ pub struct Line {
     pub text: String,
 }
 
+/// What the launcher's end does to the machine: its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineEnd {
+    /// 0: the workload ended well; the machine is switched off.
+    Finished,
+    /// 1: the workload or the launcher failed; the machine is switched off.
+    Failed,
+    /// 3: the machine reboots, and so launches again.
+    Reboot,
+    /// 4: a debug image holds the machine, whatever happened, so that somebody can look.
+    Hold,
+}
+
+impl MachineEnd {
+    /// After a workload that ended well or not, or a launcher whose failure another attempt could mend.
+    pub(super) const fn after(succeeded: bool, restart: RestartPolicy, hardened: bool) -> Self {
+        match (hardened, restart, succeeded) {
+            (false, _, _) => Self::Hold,
+            (true, RestartPolicy::Always, _) | (true, RestartPolicy::OnFailure, false) => Self::Reboot,
+            (true, _, true) => Self::Finished,
+            (true, RestartPolicy::Never, false) => Self::Failed,
+        }
+    }
+
+    /// The launcher's exit code.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Finished => 0,
+            Self::Failed => 1,
+            Self::Reboot => 3,
+            Self::Hold => 4,
+        }
+    }
+
+    /// The launcher's words for it.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Finished => "workload finished successfully, shutting down the VM",
+            Self::Failed => "workload or launcher error, shutting down the VM",
+            Self::Reboot => "rebooting VM",
+            Self::Hold => "VM remains running",
+        }
+    }
+}
+
+impl fmt::Display for MachineEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TEE container launcher exiting, exit code: {} ({})", self.code(), self.message())
+    }
+}
+
 /// All output so far; grows until the program has ended.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     lines: Mutex<Vec<Line>>,
-    ended: watch::Sender<Option<ExitStatus>>,
+    ended: watch::Sender<Option<(ExitStatus, MachineEnd)>>,
     grown: Notify,
 }
 
@@ -134,6 +185,8 @@ pub(super) struct Program {
     pub(super) env: Vec<(String, String)>,
     pub(super) directory: PathBuf,
     pub(super) restart: RestartPolicy,
+    /// Every image but a debug one.
+    pub(super) hardened: bool,
 }
 
 impl Program {
@@ -204,7 +257,15 @@ impl Running {
     pub async fn wait(&self) -> Result<ExitStatus> {
         let mut ended = self.output.ended.subscribe();
         let status = ended.wait_for(Option::is_some).await.ok().and_then(|status| *status);
-        status.ok_or_else(|| Error::Resource("the container's supervisor ended without a status".to_owned()))
+        let status =
+            status.ok_or_else(|| Error::Resource("the container's supervisor ended without a status".to_owned()));
+        Ok(status?.0)
+    }
+
+    /// What became of the machine; `None` while it runs. A program that was stopped from here, or a reboot that did not
+    /// succeed, ends as with the restart policy `Never`.
+    pub fn machine_end(&self) -> Option<MachineEnd> {
+        self.output.ended.borrow().as_ref().map(|(_, end)| *end)
     }
 
     /// SIGTERM, and SIGKILL if the program still runs after `grace`.
@@ -234,39 +295,41 @@ async fn supervise(
     output: Arc<Output>,
     mut signals: mpsc::UnboundedReceiver<Signal>,
 ) {
-    let status = loop {
+    let (status, end) = loop {
         let (status, stopped) = run(&mut child, &output, &mut signals).await;
-        let again = match program.restart {
-            RestartPolicy::Never => false,
-            RestartPolicy::Always => true,
-            RestartPolicy::OnFailure => !status.as_ref().is_ok_and(ExitStatus::success),
-        };
-        if stopped || !again {
-            break status;
+        let succeeded = status.as_ref().is_ok_and(ExitStatus::success);
+        output.push(
+            Stream::Launcher,
+            match succeeded {
+                true => "workload task ended and returned 0",
+                false => "workload task ended and returned non-zero",
+            },
+        );
+        let final_end = MachineEnd::after(succeeded, RestartPolicy::Never, program.hardened);
+        let end = MachineEnd::after(succeeded, program.restart, program.hardened);
+        if stopped || end != MachineEnd::Reboot {
+            break (status, final_end);
         }
+        output.push(Stream::Launcher, end.to_string());
         tokio::select! {
-            () = tokio::time::sleep(RESTART_PAUSE) => {}
-            _ = signals.recv() => break status,
+            () = tokio::time::sleep(REBOOT) => {}
+            _ = signals.recv() => break (status, final_end),
         }
         output.push(Stream::Launcher, format!("restarting the program ({})", program.restart.as_str()));
         child = match program.spawn() {
             Ok(child) => child,
             Err(error) => {
                 output.push(Stream::Launcher, format!("the program does not start again: {error}"));
-                break status;
+                break (status, final_end);
             }
         };
     };
-    match status {
-        Ok(status) => {
-            output.ended.send_replace(Some(status));
-        }
-        Err(error) => {
-            output.push(Stream::Launcher, format!("waiting for the program: {error}"));
-            let failed = std::os::unix::process::ExitStatusExt::from_raw(1 << 8);
-            output.ended.send_replace(Some(failed));
-        }
-    }
+    output.push(Stream::Launcher, end.to_string());
+    let status = status.unwrap_or_else(|error| {
+        output.push(Stream::Launcher, format!("waiting for the program: {error}"));
+        std::os::unix::process::ExitStatusExt::from_raw(1 << 8)
+    });
+    output.ended.send_replace(Some((status, end)));
 }
 
 /// One life of the program; whether somebody asked it to end.

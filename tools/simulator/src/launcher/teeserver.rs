@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{Response, StatusCode},
+    http::{Method, Response, StatusCode},
     routing::get,
 };
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use tokio::{net::UnixListener, task::JoinHandle};
 
 use crate::{
     Error, Result,
-    attestation::{Container, Issuer, TokenOptions, Vm},
+    attestation::{Container, Issuer, LIFETIME, TokenKind, TokenOptions, Vm},
     respond,
     server::Server,
 };
@@ -30,8 +30,8 @@ const DEFAULT_AUDIENCE: &str = "https://sts.googleapis.com";
 const TOKEN_FILE: &str = "attestation_verifier_claims_token";
 const SOCKET: &str = "teeserver.sock";
 const MAX_BODY: usize = 64 * 1024;
-/// The default token lives an hour and is replaced at 80 % of that.
-const REFRESH: Duration = Duration::from_secs(2880);
+/// How often the default token's age is looked at: the simulator's clock may be moved.
+const WATCH: Duration = Duration::from_millis(500);
 /// `sun_path` holds 108 bytes with its terminator.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -63,11 +63,17 @@ impl TeeServer {
         let token_file = directory.join(TOKEN_FILE);
         replace(&token_file, &tee.default_token()?).map_err(Error::io("writing the default token"))?;
         let listener = listen(directory).map_err(Error::io("listening on teeserver.sock"))?;
-        let router = Router::new().route("/v1/token", get(default).post(custom)).with_state(tee.clone());
+        let methods = get(default).post(custom).fallback(other_method);
+        let router = Router::new().route("/v1/token", methods).with_state(tee.clone());
         let file = token_file.clone();
+        let mut due = tee.next_refresh();
         let refresh = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(REFRESH).await;
+                tokio::time::sleep(WATCH).await;
+                if tee.issuer.clock().now() < due {
+                    continue;
+                }
+                due = tee.next_refresh();
                 if let Ok(token) = tee.default_token() {
                     // The old token stays until the next round.
                     let _ = replace(&file, &token);
@@ -86,6 +92,13 @@ impl Tee {
     fn default_token(&self) -> Result<String> {
         let options = TokenOptions { audience: DEFAULT_AUDIENCE.to_owned(), nonces: Vec::new() };
         self.issuer.token(&self.vm, &self.container, &options)
+    }
+
+    /// Some moment between 70 and 90 % of a new token's life.
+    fn next_refresh(&self) -> u64 {
+        let mut random = [0];
+        let jitter = getrandom::fill(&mut random).map_or(50, |()| u64::from(random[0]) * 100 / 255);
+        self.issuer.clock().now() + LIFETIME * 7 / 10 + LIFETIME * 2 / 10 * jitter / 100
     }
 }
 
@@ -118,18 +131,43 @@ async fn default(State(tee): State<Tee>) -> Response<Body> {
     }
 }
 
-/// The body of `POST /v1/token`. Unknown members are refused.
+/// The body of `POST /v1/token`. Unknown members are refused, at every depth.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     #[serde(default)]
     audience: String,
     #[serde(default)]
-    nonces: Vec<String>,
+    nonces: Option<Vec<String>>,
     #[serde(default)]
     token_type: String,
     #[serde(default)]
-    aws_principal_tag_options: Option<serde_json::Value>,
+    aws_principal_tag_options: Option<AwsOptions>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AwsOptions {
+    allowed_principal_tags: Option<AllowedTags>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AllowedTags {
+    container_image_signatures: Option<Signatures>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Signatures {
+    key_ids: Option<Vec<String>>,
+}
+
+impl AwsOptions {
+    fn key_ids(self) -> Vec<String> {
+        let signatures = self.allowed_principal_tags.and_then(|tags| tags.container_image_signatures);
+        signatures.and_then(|signatures| signatures.key_ids).unwrap_or_default()
+    }
 }
 
 async fn custom(State(tee): State<Tee>, request: Request) -> Response<Body> {
@@ -137,6 +175,11 @@ async fn custom(State(tee): State<Tee>, request: Request) -> Response<Body> {
         Ok(token) => respond::text(StatusCode::OK, token),
         Err(message) => respond::text(StatusCode::BAD_REQUEST, message),
     }
+}
+
+/// The real one knows GET and POST, and says so with 400.
+async fn other_method(method: Method) -> Response<Body> {
+    respond::text(StatusCode::BAD_REQUEST, format!("TEE server received an invalid HTTP method: {method}"))
 }
 
 async fn grant(tee: &Tee, request: Request) -> Result<String, String> {
@@ -149,15 +192,18 @@ async fn grant(tee: &Tee, request: Request) -> Result<String, String> {
     if asked.token_type.is_empty() {
         return Err("token_type is a required parameter".to_owned());
     }
-    if ["PKI", "LIMITED_AWS", "AWS_PRINCIPALTAGS"].contains(&asked.token_type.as_str()) {
-        return Err(failed(&format!("this simulator does not issue {} tokens", asked.token_type)));
-    }
-    if asked.aws_principal_tag_options.is_some() {
-        return Err(failed("aws_principal_tag_options belong to AWS_PRINCIPALTAGS tokens"));
-    }
-    // Any other type gets the default profile, as the real service does.
-    let options = TokenOptions { audience: asked.audience, nonces: asked.nonces };
-    tee.issuer.token(&tee.vm, &tee.container, &options).map_err(|e| failed(&e.to_string()))
+    let kind = match asked.token_type.as_str() {
+        "PKI" => TokenKind::Pki,
+        "LIMITED_AWS" => TokenKind::LimitedAws,
+        "AWS_PRINCIPALTAGS" => {
+            TokenKind::AwsPrincipalTags { key_ids: asked.aws_principal_tag_options.unwrap_or_default().key_ids() }
+        }
+        // Any other type gets the default profile, and AWS options of another type are passed over, as the real service
+        // does.
+        _ => TokenKind::Oidc,
+    };
+    let options = TokenOptions { audience: asked.audience, nonces: asked.nonces.unwrap_or_default() };
+    tee.issuer.token_of(&kind, &tee.vm, &tee.container, &options).map_err(|e| failed(&e.to_string()))
 }
 
 fn failed(why: &str) -> String {

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use simulator::{
     Config, Error, LaunchRequest, Running, Simulator,
     attestation::Image,
-    launcher::RestartPolicy,
+    launcher::{LogRedirect, MachineEnd, Monitoring, Mount, RestartPolicy},
     registry::{Effect, Fault},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -44,7 +44,7 @@ fn repository() -> Repository {
     Repository::parse(&format!("registry.simulator.localhost/{NAME}")).expect("repository")
 }
 
-async fn start(root_helper: Option<PathBuf>) -> Simulator {
+pub(crate) async fn start(root_helper: Option<PathBuf>) -> Simulator {
     Simulator::start(Config { root_helper, ..Config::default() }).await.expect("starts")
 }
 
@@ -56,14 +56,21 @@ pub(crate) fn push(simulator: &Simulator, program: &[u8], labels: &[(&str, &str)
 }
 
 fn push_layer(simulator: &Simulator, layer: LayerBuilder, labels: &[(&str, &str)]) -> Pinned {
-    let config = ContainerConfig {
+    push_image(simulator, layer, config(labels))
+}
+
+fn config(labels: &[(&str, &str)]) -> ContainerConfig {
+    ContainerConfig {
         user: "65532:65532".to_owned(),
         env: vec!["PATH=/usr/bin:/bin".to_owned(), "FROM_IMAGE=1".to_owned()],
         entrypoint: vec!["/workload".to_owned()],
         cmd: vec!["argument".to_owned()],
         labels: labels.iter().map(|(name, value)| (format!("tee.launch_policy.{name}"), (*value).to_owned())).collect(),
         ..ContainerConfig::default()
-    };
+    }
+}
+
+fn push_image(simulator: &Simulator, layer: LayerBuilder, config: ContainerConfig) -> Pinned {
     let image = assemble(config, vec![(layer.build().expect("layer"), "test")]).expect("image");
     for (_, blob) in image.blobs {
         simulator.registry().put_blob(NAME, blob);
@@ -73,7 +80,7 @@ fn push_layer(simulator: &Simulator, layer: LayerBuilder, labels: &[(&str, &str)
     repository().at(image.descriptor.digest)
 }
 
-fn request(image: &Pinned) -> LaunchRequest {
+pub(crate) fn request(image: &Pinned) -> LaunchRequest {
     // Without a repository to look in, discovery does not wait for signatures that are not there.
     LaunchRequest { signed_image_repos: Vec::new(), ..LaunchRequest::new(image.clone(), vm(Image::Production)) }
 }
@@ -82,17 +89,17 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn claims(token: &str) -> Value {
+pub(crate) fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).expect("three parts");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("json")
 }
 
-fn default_claims(running: &Running) -> Value {
+pub(crate) fn default_claims(running: &Running) -> Value {
     claims(&std::fs::read_to_string(running.claims_token()).expect("token file"))
 }
 
 /// One request to the launcher's socket: status and body.
-async fn ask(running: &Running, method: &str, body: &str) -> (u16, String) {
+pub(crate) async fn ask(running: &Running, method: &str, body: &str) -> (u16, String) {
     let socket = running.root().join("run/container_launcher/teeserver.sock");
     let mut stream = tokio::net::UnixStream::connect(socket).await.expect("connects");
     let length = body.len();
@@ -185,16 +192,21 @@ async fn the_socket_gives_tokens_as_asked_and_refuses_what_the_real_one_refuses(
         (r#"{"audience":"//x","nonces":["short"],"token_type":"OIDC"}"#, "failed to retrieve custom attestation"),
         (&seven, "failed to retrieve custom attestation"),
         (&long, "failed to retrieve custom attestation"),
-        (r#"{"audience":"//x","token_type":"PKI"}"#, "failed to retrieve custom attestation"),
+        (
+            r#"{"audience":"//x","token_type":"AWS_PRINCIPALTAGS","aws_principal_tag_options":{"tags":{}}}"#,
+            "failed to parse POST body as TokenOptions: ",
+        ),
     ] {
         let (status, text) = ask(&running, "POST", body).await;
         assert_eq!(status, 400, "{body}");
         assert!(text.starts_with(answer), "{body}: {text}");
     }
+    let (status, text) = ask(&running, "PUT", "").await;
+    assert_eq!((status, text.as_str()), (400, "TEE server received an invalid HTTP method: PUT"));
 }
 
 /// A `.sig` layer as cosign writes it, with the Confidential Space fields.
-fn signature(key: &SigningKey, image: &Pinned) -> (Vec<u8>, String) {
+pub(crate) fn signature(key: &SigningKey, image: &Pinned) -> (Vec<u8>, String) {
     let pem = p256::PublicKey::from(*key.verifying_key()).to_public_key_pem(LineEnding::LF).expect("pem");
     let payload = json!({
         "critical": {
@@ -213,7 +225,7 @@ fn signature(key: &SigningKey, image: &Pinned) -> (Vec<u8>, String) {
     (payload, STANDARD.encode(signature.as_bytes()))
 }
 
-fn attach(simulator: &Simulator, image: &Pinned, signatures: &[(Vec<u8>, String)]) {
+pub(crate) fn attach(simulator: &Simulator, image: &Pinned, signatures: &[(Vec<u8>, String)]) {
     let mut layers = Vec::new();
     for (payload, signature) in signatures {
         simulator.registry().put_blob(NAME, payload.clone());
@@ -226,7 +238,7 @@ fn attach(simulator: &Simulator, image: &Pinned, signatures: &[(Vec<u8>, String)
     simulator.registry().put_manifest(NAME, &tag, IMAGE_MANIFEST, manifest);
 }
 
-fn signer(seed: u8) -> SigningKey {
+pub(crate) fn signer(seed: u8) -> SigningKey {
     SigningKey::from_slice(&[seed; 32]).expect("key")
 }
 
@@ -250,6 +262,11 @@ async fn valid_signatures_are_in_the_token_and_forged_or_later_ones_are_not() {
     let der = p256::PublicKey::from(*signer(1).verifying_key()).to_public_key_der().expect("der");
     assert_eq!(entries[0]["key_id"], csign_oci::Digest::of(der.as_bytes()).hex());
     assert_eq!(running.text().matches("does not count").count(), 2, "{}", running.text());
+    let audit = simulator.audit();
+    let entry = audit.iter().find(|entry| entry.method == "signatures").expect("an entry");
+    let key = csign_oci::Digest::of(der.as_bytes()).hex();
+    assert!(entry.allowed && entry.clause.starts_with("2 valid") && entry.clause.contains(&key), "{entry:?}");
+    assert_eq!(entry.clause.matches("does not count").count(), 2, "{entry:?}");
 }
 
 #[tokio::test]
@@ -401,7 +418,8 @@ async fn with_a_helper_the_program_sees_its_own_root_only_as_the_images_user() {
     let mut layer = LayerBuilder::new();
     layer.directory("tmp", Access { mode: 0o700, uid: 65532, gid: 65532 }).expect("directory");
     layer.file("workload", Access::root(0o755), program).expect("file");
-    let image = push_layer(&simulator, layer, &[]);
+    let config = ContainerConfig { working_dir: "/work/here".to_owned(), ..config(&[]) };
+    let image = push_image(&simulator, layer, config);
     let running = simulator.launcher().launch(request(&image)).await.expect("launches");
     let status = wait(&running).await;
     let text = running.text();
@@ -411,14 +429,162 @@ async fn with_a_helper_the_program_sees_its_own_root_only_as_the_images_user() {
     }
     assert!(status.success(), "{text}");
     for wanted in [
-        "root run tmp workload",
+        "root dev etc run tmp work workload",
         "user 65532:65532",
         "denied true",
-        "directory /",
-        "env FROM_IMAGE=1 PATH=/usr/bin:/bin",
+        "directory /work/here",
+        "env FROM_IMAGE=1 HOSTNAME=workload PATH=/usr/bin:/bin",
         "token 2",
         "socket HTTP/1.1 200 OK",
     ] {
         assert!(text.lines().any(|line| line == wanted), "{wanted:?} is missing from\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_operator_asks_for_beside_the_image_is_in_the_claims_or_starts_nothing() {
+    let simulator = start(None).await;
+    let labels =
+        [("hardened_monitoring", "memoryonly"), ("allow_mount_destinations", "/data"), ("log_redirect", "always")];
+    let image = push(&simulator, SCRIPT.as_bytes(), &labels);
+    let mut asked = request(&image);
+    asked.vm.platform.impersonated = vec!["other@project.iam.gserviceaccount.com".to_owned()];
+    asked.monitoring = Monitoring::MemoryOnly;
+    asked.mounts = vec![Mount { destination: "/data/scratch".to_owned(), size: Some(1 << 20) }];
+    asked.log_redirect = LogRedirect::Serial;
+    let running = simulator.launcher().launch(asked).await.expect("launches");
+    wait(&running).await;
+    let claims = default_claims(&running);
+    let accounts = json!(["vm@operator.iam.gserviceaccount.com", "other@project.iam.gserviceaccount.com"]);
+    assert_eq!(claims["google_service_accounts"], accounts);
+    assert_eq!(claims["submods"]["confidential_space"]["monitoring_enabled"], json!({"memory": true}));
+    assert_eq!(claims["submods"]["container"]["env"]["HOSTNAME"], "workload");
+    assert!(running.root().join("data/scratch").is_dir());
+    assert!(running.text().contains("will be redirected to serial logging"), "{}", running.text());
+
+    let attacks: [(&str, fn(&mut LaunchRequest)); 5] = [
+        ("destination mount points are not allowed", |asked| {
+            asked.mounts = vec![Mount { destination: "/data/../etc".to_owned(), size: None }];
+        }),
+        ("policy only allows memory", |asked| asked.monitoring = Monitoring::All),
+        ("additional capabilities are not allowed", |asked| asked.capabilities = vec!["CAP_SYS_ADMIN".to_owned()]),
+        ("cgroups usage is not allowed", |asked| asked.cgroup_namespace = true),
+        ("not allowed to be overridden", |asked| drop(asked.env.insert("A".to_owned(), "1".to_owned()))),
+    ];
+    for (words, attack) in attacks {
+        let mut asked = request(&image);
+        attack(&mut asked);
+        let error = simulator.launcher().launch(asked).await.expect_err(words);
+        assert!(error.to_string().contains(words), "{error}");
+        let last = simulator.audit().pop().expect("an entry");
+        assert!(!last.allowed && last.clause.contains(words) && last.clause.contains("exit code: 1"), "{last:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_machine_ends_as_the_launchers_exit_code_says() {
+    let simulator = start(None).await;
+    let well = push(&simulator, b"#!/bin/sh\nexit 0\n", &[]);
+    let badly = push(&simulator, b"#!/bin/sh\nexit 3\n", &[]);
+    for (image, booted, restart, end, code) in [
+        (&well, Image::Production, RestartPolicy::Never, MachineEnd::Finished, 0),
+        (&badly, Image::Production, RestartPolicy::Never, MachineEnd::Failed, 1),
+        (&well, Image::Production, RestartPolicy::OnFailure, MachineEnd::Finished, 0),
+        (&well, Image::Debug, RestartPolicy::Always, MachineEnd::Hold, 4),
+        (&badly, Image::Debug, RestartPolicy::OnFailure, MachineEnd::Hold, 4),
+    ] {
+        let asked = LaunchRequest { restart_policy: restart, vm: vm(booted), ..request(image) };
+        let running = simulator.launcher().launch(asked).await.expect("launches");
+        wait(&running).await;
+        assert_eq!(running.machine_end(), Some(end), "{booted:?} {restart:?}");
+        let text = running.text();
+        assert!(text.contains(&format!("exit code: {code} (")) && !text.contains("restarting"), "{text}");
+    }
+    let asked = LaunchRequest { restart_policy: RestartPolicy::Always, ..request(&well) };
+    let running = simulator.launcher().launch(asked).await.expect("launches");
+    running.follow().find(|line| line.starts_with("restarting")).await.expect("it comes again");
+    assert_eq!(running.machine_end(), None);
+    assert!(running.text().contains("exit code: 3 (rebooting VM)"), "{}", running.text());
+    running.stop(PATIENCE).await.expect("status");
+    assert_ne!(running.machine_end(), None);
+}
+
+#[tokio::test]
+async fn an_image_without_an_entry_point_cannot_be_given_a_command_and_odd_ports_start_nothing() {
+    let simulator = start(None).await;
+    let layer = || {
+        let mut layer = LayerBuilder::new();
+        layer.file("workload", Access::root(0o755), SCRIPT).expect("file");
+        layer
+    };
+    let bare = ContainerConfig {
+        entrypoint: Vec::new(),
+        cmd: vec!["/workload".to_owned()],
+        ..config(&[("allow_cmd_override", "true")])
+    };
+    let image = push_image(&simulator, layer(), bare);
+    let own = simulator.launcher().launch(request(&image)).await.expect("its own command is enough");
+    assert!(wait(&own).await.success());
+    let asked = LaunchRequest { cmd: Some(vec!["/bin/sh".to_owned()]), ..request(&image) };
+    let error = simulator.launcher().launch(asked).await.expect_err("refused").to_string();
+    assert!(error.contains("length of Args [1] is shorter or equal to the length of the given Cmd [1]"), "{error}");
+    for (port, words) in [
+        ("8080", "failed to parse port and protocol"),
+        ("x/tcp", "received invalid port number"),
+        ("70000/tcp", "received invalid port number"),
+        ("53/sctp", "received unknown protocol"),
+    ] {
+        let mut odd = config(&[]);
+        odd.extra.insert("ExposedPorts".to_owned(), json!({port: {}}));
+        let image = push_image(&simulator, layer(), odd);
+        let error = simulator.launcher().launch(request(&image)).await.expect_err(port).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let mut exposed = config(&[]);
+    exposed.extra.insert("ExposedPorts".to_owned(), json!({"8080/tcp": {}}));
+    let image = push_image(&simulator, layer(), exposed);
+    let running = simulator.launcher().launch(request(&image)).await.expect("launches");
+    assert!(running.text().contains("open to everyone: 8080/tcp"), "{}", running.text());
+}
+
+/// This machine's shell with the libraries that it names, as a layer.
+fn shell() -> Option<LayerBuilder> {
+    let listing = Command::new("ldd").arg("/bin/sh").output().ok().filter(|output| output.status.success())?;
+    let mut layer = LayerBuilder::new();
+    let text = String::from_utf8_lossy(&listing.stdout).into_owned();
+    let libraries = text.split_whitespace().filter(|word| word.starts_with('/'));
+    for path in libraries.chain(["/bin/sh"]) {
+        layer.file(path.trim_start_matches('/'), Access::root(0o755), std::fs::read(path).ok()?).ok()?;
+    }
+    Some(layer)
+}
+
+#[tokio::test]
+async fn a_dynamic_program_finds_its_libraries_devices_and_hosts_in_its_own_root() {
+    let Some(layer) = shell() else {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: this machine's shell cannot be taken apart");
+        return;
+    };
+    let simulator = start(Some(env!("CARGO_BIN_EXE_simulator").into())).await;
+    let script = "echo \"path $PATH\"; cd /dev && echo \"devices\" *; cd /etc && echo \"files\" *; echo \"args $0 $1\"";
+    let config = ContainerConfig {
+        env: Vec::new(),
+        entrypoint: vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()],
+        cmd: vec!["zero".to_owned(), "one".to_owned()],
+        ..config(&[])
+    };
+    let image = push_image(&simulator, layer, config);
+    let running = simulator.launcher().launch(request(&image)).await.expect("launches");
+    let status = wait(&running).await;
+    let text = running.text();
+    if text.contains("runs from the extracted directory") {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: this system allows no root of its own: {text}");
+        return;
+    }
+    assert!(status.success(), "{text}");
+    assert!(text.contains("path /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), "{text}");
+    assert!(text.contains("args zero one") && text.contains("shm"), "{text}");
+    if !text.contains("there is no /dev/null") && rustix::process::geteuid().is_root() {
+        assert!(text.contains("devices full null random shm urandom zero"), "{text}");
     }
 }

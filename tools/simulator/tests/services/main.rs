@@ -12,3 +12,4 @@ mod registry;
 mod scene;
 mod sts;
 mod tls;
+mod tokens;

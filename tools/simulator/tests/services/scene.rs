@@ -58,6 +58,7 @@ pub(crate) fn vm(image: Image) -> Vm {
         instance_id: "4711".to_owned(),
         service_account: "vm@operator.iam.gserviceaccount.com".to_owned(),
         image,
+        platform: Default::default(),
     }
 }
 
