@@ -26,6 +26,7 @@ async fn site() -> Site {
         topic: DEAD.to_owned(),
         ack_deadline_seconds: 10,
         dead_letter: None,
+        ..Subscription::default()
     };
     site.simulator.pubsub().create_subscription(&subscription).unwrap();
     site

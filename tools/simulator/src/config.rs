@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result,
-    attestation::{Image, Vm},
+    attestation::{Image, Platform, Vm},
     registry::RegistryOptions,
     sts::Provider,
 };
@@ -121,8 +121,10 @@ pub struct Machine {
     pub instance_id: String,
     /// Service account's email address.
     pub service_account: String,
-    /// Which Confidential Space image boots: `production` or `debug`.
+    /// Which Confidential Space image boots: `production`, `stable`, `usable`, `experimental` or `debug`.
     pub image: Image,
+    /// The hardware, and what the operator switched on.
+    pub platform: Platform,
 }
 
 impl Default for Machine {
@@ -135,14 +137,16 @@ impl Default for Machine {
             instance_id: "1000000000000000000".to_owned(),
             service_account: "workload@operator.iam.gserviceaccount.com".to_owned(),
             image: Image::Production,
+            platform: Platform::default(),
         }
     }
 }
 
 impl From<Machine> for Vm {
     fn from(machine: Machine) -> Self {
-        let Machine { project, project_number, zone, instance, instance_id, service_account, image } = machine;
-        Self { project, project_number, zone, instance, instance_id, service_account, image }
+        let Machine { project, project_number, zone, instance, instance_id, service_account, image, platform } =
+            machine;
+        Self { project, project_number, zone, instance, instance_id, service_account, image, platform }
     }
 }
 

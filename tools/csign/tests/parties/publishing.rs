@@ -39,6 +39,7 @@ impl Place {
                     topic: TOPIC.to_owned(),
                     ack_deadline_seconds: 10,
                     dead_letter: None,
+                    ..Subscription::default()
                 }],
                 ..Config::default()
             })

@@ -117,7 +117,7 @@ impl Output {
 
     /// How the program ended; `None` while it runs.
     pub(super) fn status(&self) -> Option<ExitStatus> {
-        *self.ended.borrow()
+        self.ended.borrow().map(|(status, _)| status)
     }
 }
 
