@@ -71,7 +71,7 @@ async fn a_message_is_counted_once_by_eight_workloads_that_all_have_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_crashes_in_the_middle_of_transactions_loses_and_doubles_nothing() {
-    const MESSAGES: u64 = 400;
+    const MESSAGES: u64 = 150;
     let Some(mut server) = Postgres::start() else { return };
     let contract = contract(&server.url());
     let state = Arc::new(open(&contract).await.unwrap());

@@ -2,10 +2,11 @@
 //! -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "it prints figures")]
 
 mod support;
 
-use std::{collections::BTreeMap, io::Write as _, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use csign_contract::Contract;
 use csign_tests::postgres::Postgres;
@@ -48,12 +49,12 @@ async fn measure(what: &str, states: Vec<State>) {
         task.await.unwrap();
     }
     let rate = MESSAGES as f64 / began.elapsed().as_secs_f64();
-    writeln!(std::io::stdout(), "{what}: {rate:.0} messages a second, {WORDS} words each").unwrap();
+    println!("{what}: {rate:.0} messages a second, {WORDS} words each");
     assert_eq!(states[0].messages().await.unwrap(), MESSAGES);
     let began = Instant::now();
     let words = states[0].counts().await.unwrap().len() as u64;
     let rate = (words + MESSAGES) as f64 / began.elapsed().as_secs_f64();
-    writeln!(std::io::stdout(), "{what}: {rate:.0} rows a second held against the head").unwrap();
+    println!("{what}: {rate:.0} rows a second held against the head");
 }
 
 async fn sealed_site(store: &str) -> Site {
