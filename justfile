@@ -14,7 +14,8 @@ test *ARGS:
 demo *ARGS:
     cargo run --release -p simulator -- demo {{ARGS}}
 
-# Requests, time and memory of `csign verify` next to cosign's, from one run; sizes, and how long the workload boots.
+# Requests, time and memory of `csign verify` next to cosign's, from one run; sizes, and how long the workload boots; how
+# long the simulator takes to start, and its memory.
 bench *ARGS:
     cargo build --release -p csign -p csign-tests
     target/release/csign-bench --demo {{ARGS}}

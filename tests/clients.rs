@@ -1,4 +1,5 @@
-//! Google's own client libraries for Python against the simulator, with nothing but the environment that it prints.
+//! Programs that know nothing of the simulator, with nothing but the environment that it prints: Google's own client
+//! libraries for Python, and a registry client in Go.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
 };
 
 use csign_tests::{
+    image,
     peer::{self, peer, repository},
     process::{Bench, Finished},
 };
@@ -90,6 +92,24 @@ fn googles_python_libraries_run_unchanged_with_the_environment_that_the_simulato
     for (service, wanted) in [("kms", "encrypted and decrypted"), ("pubsub", "acknowledged")] {
         assert!(results[service].as_str().is_some_and(|text| text.contains(wanted)), "{results:#}");
     }
+}
+
+#[test]
+fn a_registry_client_pushes_to_googles_own_registry_name_and_reads_back() {
+    let Some(crane) = peer("crane") else { return };
+    let bench = Bench::new();
+    let up = Up::start(&bench, "");
+    let digest = image::write_layout(&bench.path("image"), "a message");
+    let crane = |arguments: &[&str]| {
+        let mut command = bench.command(&crane);
+        command.args(arguments).envs(up.environment.iter().map(|(name, value)| (name, value)));
+        Finished::of(&mut command)
+    };
+    let name = "us-docker.pkg.dev/operator/images/app";
+    crane(&["push", "image", &format!("{name}:v1")]).success();
+    assert_eq!(crane(&["digest", &format!("{name}:v1")]).success().trim(), digest);
+    let elsewhere = crane(&["digest", "registry.example.com/operator/app:v1"]).failure(1);
+    assert!(elsewhere.contains("Forbidden"), "the proxy leads nowhere else: {elsewhere}");
 }
 
 #[test]
