@@ -5,6 +5,7 @@ use std::{io, path::PathBuf, time::SystemTime};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use csign_attestation::{Expected, JwksError, Keys, Token, TokenError};
 use csign_contract::{Contract, ContractError};
+use csign_policy::{ContractPolicy, ContractPolicyError};
 use csign_trust::{Boot, BootCheck, BootReport, ExitStatus, Refused, Roster, RosterError, Verified};
 
 use crate::{
@@ -41,6 +42,9 @@ pub enum BootError {
     /// The contract's parties make no sense.
     #[error(transparent)]
     Roster(#[from] RosterError),
+    /// The contract's policies make no sense.
+    #[error(transparent)]
+    Policy(#[from] ContractPolicyError),
     /// There is nobody to talk to.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -77,7 +81,9 @@ impl BootError {
     /// Untrusted, wrongly called, or could not check.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::ReadContract { .. } | Self::Contract(_) | Self::Roster(_) | Self::Endpoint(_) => ExitStatus::Usage,
+            Self::ReadContract { .. } | Self::Contract(_) | Self::Roster(_) | Self::Policy(_) | Self::Endpoint(_) => {
+                ExitStatus::Usage
+            }
             Self::Issuer(IssuerError::Pin(_)) => ExitStatus::Usage,
             Self::Token(_) | Self::Issuer(IssuerError::Document(_) | IssuerError::Endpoint(_)) => ExitStatus::Rejected,
             Self::Launcher(_) | Self::Machine(_) | Self::Listen { .. } | Self::Issuer(IssuerError::Fetch { .. }) => {
@@ -92,7 +98,9 @@ impl BootError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::ReadContract { .. } => "csign build puts the contract into the image; was the image built by it?",
-            Self::Contract(_) | Self::Roster(_) => "correct the contract, then build and have it signed again",
+            Self::Contract(_) | Self::Roster(_) | Self::Policy(_) => {
+                "correct the contract, then build and have it signed again"
+            }
             Self::Endpoint(_) => "start the workload through the simulator's launcher",
             Self::Launcher(LauncherError::Absent { .. }) => "the workload runs in Confidential Space only",
             Self::Launcher(_) => "look at the launcher's log; starting again may help",
@@ -129,6 +137,7 @@ pub async fn boot(setting: &Setting, log: &Log) -> Result<Verified<Boot>, BootEr
 /// The same under a contract that was read from the image.
 pub(crate) async fn boot_under(contract: &Contract, setting: &Setting, log: &Log) -> Result<Verified<Boot>, BootError> {
     let roster = Roster::of_contract(contract)?;
+    let policies = ContractPolicy::of_contract(contract, now()?)?;
     let endpoints = Endpoints::of(contract, setting.simulator.as_deref())?;
     if !setting.has_own_root() && !contract.environment.is_simulated() {
         return Err(EndpointError::MovedRoot.into());
@@ -142,9 +151,9 @@ pub(crate) async fn boot_under(contract: &Contract, setting: &Setting, log: &Log
     let (evidence, jwks) = (evidence?, jwks?);
     // 3. and 4.
     let mut check = evidence.verify(contract, &roster, &jwks.into())?;
-    // 5.
-    if check.platform_holds() && !check.image().is_complete() {
-        registry::gather(&mut check, &endpoints).await;
+    // 5. and 7.
+    if check.platform_holds() {
+        registry::gather(&mut check, &policies, &endpoints).await;
     }
     // 6. and 8.
     Ok(check.report().into_verified()?)
@@ -174,19 +183,21 @@ impl Evidence {
     }
 
     fn verify<'r>(&self, contract: &Contract, roster: &'r Roster, keys: &Keys) -> Result<BootCheck<'r>, BootError> {
-        let now = SystemTime::UNIX_EPOCH
-            .elapsed()
-            .map_err(|_| BootError::Machine("the machine's clock stands before 1970"))?
-            .as_secs();
         let expected = Expected {
             issuer: contract.environment.issuer(),
             audience: self.audience,
             nonce: self.nonce.as_deref(),
-            now,
+            now: now()?,
             leeway: LEEWAY,
         };
         Ok(BootCheck::new(contract, roster, self.token.expose(), keys, &expected)?)
     }
+}
+
+/// Seconds since 1970.
+fn now() -> Result<u64, BootError> {
+    let elapsed = SystemTime::UNIX_EPOCH.elapsed();
+    Ok(elapsed.map_err(|_| BootError::Machine("the machine's clock stands before 1970"))?.as_secs())
 }
 
 /// 256 bits in 43 characters; Confidential Space takes 10 to 74.

@@ -1,7 +1,8 @@
-//! Further evidence at boot: the signatures that the image's registry has, under `.sig` and as bundles.
+//! Further evidence at boot: the signatures and attestations that the image's registry has, under tags and as bundles.
 
 use std::{sync::Arc, time::Duration};
 
+use csign_policy::ContractPolicy;
 use csign_registry::{
     Client,
     evidence::{self, Place},
@@ -10,16 +11,27 @@ use csign_trust::BootCheck;
 
 use crate::{credentials::MachineAccount, endpoints::Endpoints};
 
-/// Gathers the signatures that the image's registry has, as `csign verify` does. What cannot be read is noted in the
-/// check: then a party that is missing could not be checked, which is not the same as unsigned.
-pub(crate) async fn gather(check: &mut BootCheck<'_>, endpoints: &Endpoints) {
-    match client(endpoints) {
-        Ok(client) => {
-            let image = check.image();
-            let attached = Place::Registry(&client, image.image().clone());
-            evidence::gather(&attached, image).await;
-        }
-        Err(error) => check.image().unchecked(error.to_string()),
+/// Gathers the signatures that the image's registry has, as `csign verify` does, where the contract wants to see them; and
+/// what was attested, for each policy. What cannot be read is noted in the check: then a party that is missing could not
+/// be checked, which is not the same as unsigned.
+pub(crate) async fn gather(check: &mut BootCheck<'_>, policies: &[ContractPolicy], endpoints: &Endpoints) {
+    if !check.wants_registry() && policies.is_empty() {
+        return;
+    }
+    let client = match client(endpoints) {
+        Ok(client) => client,
+        // The policies stay unlooked at, which refuses the boot too.
+        Err(error) => return check.image().unchecked(error.to_string()),
+    };
+    let image = check.pinned().clone();
+    let attached = Place::Registry(&client, image.clone());
+    if check.wants_registry() {
+        evidence::gather(&attached, check.image()).await;
+    }
+    for policy in policies {
+        let mut attestations = policy.check(&image);
+        evidence::gather_attestations(&attached, &mut attestations).await;
+        check.attested(policy.name(), attestations.report());
     }
 }
 

@@ -4,7 +4,7 @@ mod state;
 
 use std::collections::BTreeMap;
 
-use crate::{Contract, ContractError, Environment, Messages, SIMULATOR_SUFFIX, Threshold};
+use crate::{Contract, ContractError, Environment, Messages, Party, SIMULATOR_SUFFIX, Sources, Threshold};
 
 fn invalid(at: impl Into<String>, problem: impl Into<String>) -> ContractError {
     ContractError::Invalid { at: at.into(), problem: problem.into() }
@@ -76,6 +76,19 @@ fn parties(contract: &Contract) -> Result<(), ContractError> {
         let required = contract.signatures.threshold.required(count);
         if required > count {
             return Err(invalid("signatures.threshold", format!("{required} is more than the {count} parties")));
+        }
+    }
+    if matches!(contract.signatures.sources, Sources::Token | Sources::Both) {
+        let reads = |party: &&Party| party.public_key.algorithm().is_read_by_confidential_space();
+        let (can, required) =
+            (contract.parties.iter().filter(reads).count(), contract.signatures.threshold.required(count));
+        if can < required {
+            return Err(invalid(
+                "signatures.sources",
+                format!(
+                    "wants {required} signatures in the token, and Confidential Space reads keys of {can} parties only"
+                ),
+            ));
         }
     }
     let mut names = BTreeMap::new();

@@ -136,6 +136,21 @@ fn a_pki_contract_pins_roots() {
 }
 
 #[test]
+fn signatures_that_confidential_space_cannot_read_are_not_asked_of_the_token() {
+    let ed25519 = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    let contract = |sources: &str, threshold: &str| {
+        let text = format!("{SIMULATED}[signatures]\nsources = \"{sources}\"\nthreshold = {threshold}\n");
+        let third = format!("[[party]]\nname = \"carol\"\npublic_key = \"\"\"\n{ed25519}\"\"\"\n");
+        parse(&(text + &third), ["", ""])
+    };
+    assert!(contract("any", "\"all\"").is_ok());
+    assert!(contract("both", "2").is_ok());
+    for sources in ["token", "both"] {
+        assert!(refusal(contract(sources, "\"all\"")).contains("signatures.sources"));
+    }
+}
+
+#[test]
 fn policies_have_a_name_a_type_and_a_text() {
     let policy = |name: &str, kind: &str, rego: &str| {
         format!("[[policy]]\nname = \"{name}\"\npredicate_type = \"{kind}\"\nrego = \"{rego}\"\n")

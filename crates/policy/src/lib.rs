@@ -20,10 +20,12 @@ mod limits;
 mod policy;
 mod probe;
 mod regex_syntax;
+mod rule;
 mod suite;
 mod syntax;
 
 pub use error::{Place, PolicyError};
 pub use explain::{Decision, Found, Reason, Trouble};
 pub use policy::{Module, Policy, RegoVersion, Source};
+pub use rule::{ContractPolicy, ContractPolicyError, RegoRule};
 pub use suite::{TestOutcome, TestRun};

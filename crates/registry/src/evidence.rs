@@ -40,11 +40,7 @@ pub enum Place<'a> {
 /// somebody is missing.
 pub async fn gather(from: &Place<'_>, check: &mut ImageCheck<'_>) {
     // 1.
-    match from.tagged(".sig").await {
-        Ok(Some(layers)) => legacy(from, &layers, check).await,
-        Ok(None) => {}
-        Err(reason) => check.unchecked(reason),
-    }
+    gather_tag(from, check).await;
     if check.everyone_signed() {
         return;
     }
@@ -52,23 +48,18 @@ pub async fn gather(from: &Place<'_>, check: &mut ImageCheck<'_>) {
     gather_bundles(from, check).await;
 }
 
+/// Hands the signatures under the `.sig` tag to `check`, and no bundles: what Confidential Space reads.
+pub async fn gather_tag(from: &Place<'_>, check: &mut ImageCheck<'_>) {
+    match from.tagged(".sig").await {
+        Ok(Some(layers)) => legacy(from, &layers, check).await,
+        Ok(None) => {}
+        Err(reason) => check.unchecked(reason),
+    }
+}
+
 /// Hands the bundles that sign the image to `check`, and nothing from the `.sig` tag.
 pub async fn gather_bundles(from: &Place<'_>, check: &mut ImageCheck<'_>) {
-    let candidates = match from.bundles(Some(SIGN_PREDICATE)).await {
-        Ok(candidates) => candidates,
-        Err(reason) => return check.unchecked(reason),
-    };
-    let mut bundles = from.read_bundles(&candidates);
-    while let Some(bundle) = bundles.next().await {
-        match bundle {
-            Ok(Some(bytes)) => check.bundle(&bytes),
-            Ok(None) => {}
-            Err(reason) => check.unchecked(reason),
-        }
-        if check.everyone_signed() {
-            return;
-        }
-    }
+    judge_bundles(from, from.bundles(Some(SIGN_PREDICATE)).await, check).await;
 }
 
 /// Hands every attestation of the image to `check`, from the `.att` tag and from bundles among the referrers.
@@ -102,11 +93,40 @@ pub async fn has_bundle(from: &Place<'_>, bundle: &[u8]) -> bool {
     from.read_bundles(&candidates).any(async |read| read.is_ok_and(|bytes| bytes.as_deref() == Some(bundle))).await
 }
 
-async fn judge_bundles(
-    from: &Place<'_>,
-    candidates: Result<Vec<Descriptor>, String>,
-    check: &mut AttestationCheck<'_>,
-) {
+/// What takes bundles: a check of signatures or of attestations.
+trait TakesBundles {
+    fn bundle(&mut self, bytes: &[u8]);
+    fn unchecked(&mut self, reason: String);
+    /// Can no further bundle change anything?
+    fn is_done(&self) -> bool;
+}
+
+impl TakesBundles for ImageCheck<'_> {
+    fn bundle(&mut self, bytes: &[u8]) {
+        self.bundle(bytes);
+    }
+    fn unchecked(&mut self, reason: String) {
+        self.unchecked(reason);
+    }
+    fn is_done(&self) -> bool {
+        self.everyone_signed()
+    }
+}
+
+/// Any further attestation may be the one that a policy refuses.
+impl TakesBundles for AttestationCheck<'_> {
+    fn bundle(&mut self, bytes: &[u8]) {
+        self.bundle(bytes);
+    }
+    fn unchecked(&mut self, reason: String) {
+        self.unchecked(reason);
+    }
+    fn is_done(&self) -> bool {
+        false
+    }
+}
+
+async fn judge_bundles(from: &Place<'_>, candidates: Result<Vec<Descriptor>, String>, check: &mut impl TakesBundles) {
     let candidates = match candidates {
         Ok(candidates) => candidates,
         Err(reason) => return check.unchecked(reason),
@@ -117,6 +137,9 @@ async fn judge_bundles(
             Ok(Some(bytes)) => check.bundle(&bytes),
             Ok(None) => {}
             Err(reason) => check.unchecked(reason),
+        }
+        if check.is_done() {
+            return;
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A rule over statements.
-pub trait StatementPolicy {
+pub trait StatementPolicy: Send + Sync {
     /// The name under which reports mention it.
     fn name(&self) -> &str;
 
@@ -76,7 +76,7 @@ pub struct AttestationReport {
 pub struct AttestationCheck<'r> {
     tally: Tally<'r>,
     predicate: &'r PredicateType,
-    policies: &'r [&'r dyn StatementPolicy],
+    policies: Vec<&'r dyn StatementPolicy>,
     refused: Vec<Vec<String>>,
     statements: Vec<AttestedStatement>,
     seen: Vec<(usize, Digest)>,
@@ -88,10 +88,10 @@ impl<'r> AttestationCheck<'r> {
         image: &Pinned,
         roster: &'r Roster,
         predicate: &'r PredicateType,
-        policies: &'r [&'r dyn StatementPolicy],
+        policies: impl IntoIterator<Item = &'r dyn StatementPolicy>,
     ) -> Self {
         let refused = vec![Vec::new(); roster.signers().len()];
-        let tally = Tally::new(image, roster);
+        let (tally, policies) = (Tally::new(image, roster), policies.into_iter().collect());
         Self { tally, predicate, policies, refused, statements: Vec::new(), seen: Vec::new() }
     }
 
@@ -165,7 +165,7 @@ impl<'r> AttestationCheck<'r> {
             }
         };
         // 3.
-        for policy in self.policies {
+        for policy in &self.policies {
             if let Judgement::Refused(reasons) = policy.judge(&payload)
                 && let Some(all) = self.refused.get_mut(signer)
             {

@@ -1,14 +1,17 @@
 //! May the workload start? The token must verify, the machine must be what the contract asks for, and the parties must
 //! have signed the image that the token names.
 
-use csign_attestation::{Claims, Expected, Keys, Override, TokenError, verify};
-use csign_contract::{Contract, SIMULATOR_VARIABLE};
-use csign_oci::{Pinned, Reference};
+mod platform;
+mod sources;
+
+use csign_attestation::{Claims, Expected, Keys, TokenError, verify};
+use csign_contract::{Contract, Sources};
+use csign_oci::Pinned;
 use serde::Serialize;
 
 use crate::{
-    Check, ImageCheck, ImageReport, PartyStatus, Refused, Roster, TokenSignature, Verdict, Verified,
-    report::{Outcome, printable, table},
+    AttestationReport, Check, ImageCheck, ImageReport, PartyStatus, Refused, Roster, TokenSignature, Verdict, Verified,
+    report::{Outcome, table},
 };
 
 /// What a verified boot stands for: this contract, this image, on a machine with these claims.
@@ -27,6 +30,9 @@ pub struct BootCheck<'r> {
     boot: Boot,
     checks: Vec<Check>,
     image: ImageCheck<'r>,
+    /// The token's signatures, where they must be there beside the registry's.
+    token: Option<ImageCheck<'r>>,
+    attested: Vec<(String, AttestationReport)>,
 }
 
 /// Everything that was found out at boot.
@@ -34,10 +40,33 @@ pub struct BootCheck<'r> {
 pub struct BootReport {
     /// The platform and the operator, claim by claim.
     pub platform: Vec<Check>,
-    /// The parties' signatures.
+    /// The parties' signatures. Where two sources must agree, a party counts only if both show its signature.
     pub image: ImageReport,
+    /// The contract's policies, in its order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyReport>,
+    /// Enough parties are missing from the token to refuse the boot, whatever the registry has.
+    #[serde(skip)]
+    token_refuses: bool,
     #[serde(skip)]
     boot: Boot,
+}
+
+/// One policy of the contract, and what the parties attested.
+#[derive(Clone, Debug, Serialize)]
+pub struct PolicyReport {
+    /// The policy's name.
+    pub name: String,
+    /// What was found; `None` if nobody looked.
+    #[serde(flatten)]
+    pub report: Option<AttestationReport>,
+}
+
+impl PolicyReport {
+    /// What was not looked at could not be checked.
+    pub fn verdict(&self) -> Verdict {
+        self.report.as_ref().map_or(Verdict::CouldNotCheck, AttestationReport::verdict)
+    }
 }
 
 impl<'r> BootCheck<'r> {
@@ -62,18 +91,27 @@ impl<'r> BootCheck<'r> {
 
     fn of_claims(contract: &Contract, roster: &'r Roster, claims: Claims) -> Self {
         // 2.
-        let checks = platform(contract, &claims);
+        let checks = platform::platform(contract, &claims);
         // 3.
         let pinned = contract.image.repository.at(claims.container.image_digest);
         let mut image = ImageCheck::new(&pinned, roster);
-        for found in &claims.container.image_signatures {
-            image.token_signature(&TokenSignature {
-                key_id: found.key_id,
-                signature: &found.signature,
-                algorithm: &found.signature_algorithm,
-            });
+        let mut token = None;
+        let in_token = match contract.signatures.sources {
+            Sources::Any | Sources::Token => Some(&mut image),
+            Sources::Registry => None,
+            Sources::Both => Some(token.insert(ImageCheck::new(&pinned, roster))),
+        };
+        if let Some(check) = in_token {
+            for found in &claims.container.image_signatures {
+                check.token_signature(&TokenSignature {
+                    key_id: found.key_id,
+                    signature: &found.signature,
+                    algorithm: &found.signature_algorithm,
+                });
+            }
         }
-        Self { boot: Boot { contract: contract.clone(), image: pinned, claims }, checks, image }
+        let boot = Boot { contract: contract.clone(), image: pinned, claims };
+        Self { boot, checks, image, token, attested: Vec::new() }
     }
 
     /// The image whose signatures decide.
@@ -86,25 +124,61 @@ impl<'r> BootCheck<'r> {
         &mut self.image
     }
 
-    /// Does the platform hold, so that fetching further signatures makes sense?
+    /// Does the platform hold, so that reading anything else makes sense?
     pub fn platform_holds(&self) -> bool {
         self.checks.iter().all(|check| check.outcome == Outcome::Passed)
     }
 
-    /// What was found out.
-    pub fn report(self) -> BootReport {
-        BootReport { platform: self.checks, image: self.image.report(), boot: self.boot }
+    /// Could signatures in the registry still change the verdict? Never where the contract does not let them.
+    pub fn wants_registry(&self) -> bool {
+        match self.boot.contract.signatures.sources {
+            Sources::Any => !self.image.is_complete(),
+            Sources::Token => false,
+            Sources::Registry | Sources::Both => true,
+        }
+    }
+
+    /// What was attested under the contract's policy of this name.
+    pub fn attested(&mut self, policy: &str, report: AttestationReport) {
+        self.attested.push((policy.to_owned(), report));
+    }
+
+    /// What was found out. A policy without a report about this image and its predicate type was not looked at.
+    pub fn report(mut self) -> BootReport {
+        let mut policies = Vec::new();
+        for policy in &self.boot.contract.policies {
+            let threshold = policy.threshold.unwrap_or(self.boot.contract.signatures.threshold);
+            let required = threshold.required(self.boot.contract.parties.len());
+            let is_about = |found: &AttestationReport| {
+                found.image.image == self.boot.image
+                    && found.image.required == required
+                    && found.policies == 1
+                    && policy.predicate().is_some_and(|kind| kind.uri() == found.predicate_type)
+            };
+            let found = self.attested.iter().position(|(name, found)| *name == policy.name && is_about(found));
+            let report = found.map(|index| self.attested.swap_remove(index).1);
+            policies.push(PolicyReport { name: policy.name.clone(), report });
+        }
+        let image = self.image.report();
+        let (image, token_refuses) = match self.token.map(ImageCheck::report) {
+            None => (image, false),
+            Some(token) => {
+                let refuses = token.verdict() == Verdict::Rejected;
+                (sources::agreed(&token, image), refuses)
+            }
+        };
+        BootReport { platform: self.checks, image, policies, token_refuses, boot: self.boot }
     }
 }
 
 impl BootReport {
-    /// Rejected if any claim fails; otherwise what the signatures say.
+    /// Rejected if any claim fails; otherwise the worst of what the signatures and the policies say.
     pub fn verdict(&self) -> Verdict {
-        if self.platform.iter().all(|check| check.outcome == Outcome::Passed) {
-            self.image.verdict()
-        } else {
-            Verdict::Rejected
+        if self.token_refuses || self.platform.iter().any(|check| check.outcome != Outcome::Passed) {
+            return Verdict::Rejected;
         }
+        let policies = self.policies.iter().map(PolicyReport::verdict);
+        policies.fold(self.image.verdict(), Verdict::and)
     }
 
     /// The boot, if everything holds.
@@ -125,81 +199,33 @@ impl BootReport {
             .iter()
             .map(|check| vec![check.outcome.word().to_owned(), check.subject.clone(), check.detail.clone()])
             .collect();
-        for row in &self.image.parties {
-            let word = match row.status {
-                PartyStatus::Signed { .. } => Outcome::Passed,
-                PartyStatus::Unchecked => Outcome::Unchecked,
-                _ => Outcome::Failed,
-            };
-            let detail = format!("{}: {}", row.status.word(), row.status.detail());
-            rows.push(vec![word.word().to_owned(), format!("signature of {}", row.party), detail]);
-        }
-        for reason in &self.image.unchecked {
-            rows.push(vec![Outcome::Unchecked.word().to_owned(), "registry".to_owned(), reason.clone()]);
+        party_rows("signature of", &self.image, &mut rows);
+        for policy in &self.policies {
+            match &policy.report {
+                Some(report) => party_rows(&format!("{} by", policy.name), &report.image, &mut rows),
+                None => {
+                    let subject = format!("policy {}", policy.name);
+                    rows.push(vec![Outcome::Unchecked.word().to_owned(), subject, "was not looked at".to_owned()]);
+                }
+            }
         }
         table(&["RESULT", "CHECK", "FOUND"], &rows)
     }
 }
 
-/// Every claim that decides, held against the contract.
-fn platform(contract: &Contract, claims: &Claims) -> Vec<Check> {
-    let want = |subject: &str, holds: bool, got: &str, want: &str| {
-        let got = printable(got, 160);
-        Check::new(subject, holds, if holds { got } else { format!("{got}, not {want}") })
-    };
-    let equals = |subject: &str, got: &str, wanted: &str| want(subject, got == wanted, got, wanted);
-    let support = contract.platform.support.name();
-    let attributes = claims.support_attributes.as_deref();
-    let attributes_text = attributes.map_or_else(|| "none (a debug image)".to_owned(), |list| list.join(", "));
-    let accounts = &claims.google_service_accounts;
-    let account = contract.operator.service_account.as_str();
-    let listed = |list: &[String], item: &str| list.iter().any(|text| text == item);
-    let container = &claims.container;
-    let pinned = contract.image.repository.at(container.image_digest);
-    let is_pinned =
-        Reference::parse(&container.image_reference).is_ok_and(|found| found == Reference::Pinned(pinned.clone()));
-    vec![
-        equals("swname", &claims.swname, "CONFIDENTIAL_SPACE"),
-        want(
-            "hwmodel",
-            listed(&contract.platform.hardware, &claims.hwmodel),
-            &claims.hwmodel,
-            &contract.platform.hardware.join(" or "),
-        ),
-        want("secboot", claims.secboot, &claims.secboot.to_string(), "true"),
-        equals("dbgstat", &claims.dbgstat, "disabled-since-boot"),
-        want(
-            "support_attributes",
-            attributes.is_some_and(|list| listed(list, support)),
-            &attributes_text,
-            &format!("with {support}"),
-        ),
-        equals("project_id", &claims.gce.project_id, &contract.operator.project_id),
-        want("service account", listed(accounts, account), &accounts.join(", "), account),
-        want("image_reference", is_pinned, &container.image_reference, &pinned.to_string()),
-        want("cmd_override", container.cmd_override.is_empty(), "the operator's", "empty"),
-        env_override(contract, &container.env_override),
-    ]
-}
-
-/// The operator may override nothing, but for the simulator's address under a simulated contract.
-fn env_override(contract: &Contract, found: &Override) -> Check {
-    let names: Vec<&str> = match found {
-        Override::Absent | Override::Null => Vec::new(),
-        Override::Object(members) => members.keys().map(String::as_str).collect(),
-        Override::Array(words) => {
-            words.iter().map(|word| word.split_once('=').map_or(word.as_str(), |(name, _)| name)).collect()
-        }
-    };
-    let allowed = |name: &&str| contract.environment.is_simulated() && *name == SIMULATOR_VARIABLE;
-    let foreign: Vec<&str> = names.iter().filter(|name| !allowed(name)).copied().collect();
-    let found = if names.is_empty() { "none".to_owned() } else { printable(&names.join(", "), 160) };
-    let detail = if foreign.is_empty() {
-        found
-    } else {
-        format!("{}: the operator may not set it", printable(&foreign.join(", "), 160))
-    };
-    Check::new("env_override", foreign.is_empty(), detail)
+fn party_rows(what: &str, report: &ImageReport, rows: &mut Vec<Vec<String>>) {
+    for row in &report.parties {
+        let word = match row.status {
+            PartyStatus::Signed { .. } => Outcome::Passed,
+            PartyStatus::Unchecked => Outcome::Unchecked,
+            _ => Outcome::Failed,
+        };
+        let detail = format!("{}: {}", row.status.word(), row.status.detail());
+        rows.push(vec![word.word().to_owned(), format!("{what} {}", row.party), detail]);
+    }
+    for reason in &report.unchecked {
+        rows.push(vec![Outcome::Unchecked.word().to_owned(), "registry".to_owned(), reason.clone()]);
+    }
 }
 
 #[cfg(test)]

@@ -53,6 +53,11 @@ pub enum PartyStatus {
     },
     /// A payload or a bundle that names this party's key, whose signature does not verify.
     BadSignature,
+    /// Signed this very image, but one of two sources that must agree does not show it.
+    OneSource {
+        /// The source without it.
+        missing: Source,
+    },
     /// An attestation of the type that was asked for, which a policy refuses.
     PolicyRefused {
         /// What the policies say, one line each.
@@ -161,6 +166,7 @@ impl PartyStatus {
             Self::WrongRepository { .. } => "WRONG REPOSITORY",
             Self::WrongPayload { .. } => "WRONG PAYLOAD",
             Self::BadSignature => "BAD SIGNATURE",
+            Self::OneSource { .. } => "ONE SOURCE",
             Self::PolicyRefused { .. } => "REFUSED",
         }
     }
@@ -177,6 +183,12 @@ impl PartyStatus {
             Self::WrongDigest { signed } => format!("signed {signed} instead"),
             Self::WrongRepository { signed } => {
                 format!("signed this digest as {signed}; --signed-as accepts that name")
+            }
+            Self::OneSource { missing: Source::Token } => {
+                "signed in the registry, but the attestation token does not show it; both must".to_owned()
+            }
+            Self::OneSource { .. } => {
+                "signed in the attestation token, but the registry does not show it; both must".to_owned()
             }
             Self::PolicyRefused { reasons } => reasons.join("; "),
             Self::WrongPayload { problem } => problem.clone(),

@@ -56,6 +56,18 @@ pub enum Verdict {
     CouldNotCheck,
 }
 
+impl Verdict {
+    /// The worse of two: what is rejected stays so, whatever else could not be checked.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Rejected, _) | (_, Self::Rejected) => Self::Rejected,
+            (Self::CouldNotCheck, _) | (_, Self::CouldNotCheck) => Self::CouldNotCheck,
+            (Self::Verified, Self::Verified) => Self::Verified,
+        }
+    }
+}
+
 /// A report that did not hold, given back so that it can be printed.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", match .verdict { Verdict::CouldNotCheck => "could not check", _ => "rejected" })]

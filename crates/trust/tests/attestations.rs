@@ -84,7 +84,7 @@ fn judge(
     feed: impl Fn(&mut AttestationCheck<'_>),
 ) -> AttestationReport {
     let kind = custom();
-    let mut check = AttestationCheck::new(&image(), roster, &kind, policies);
+    let mut check = AttestationCheck::new(&image(), roster, &kind, policies.iter().copied());
     feed(&mut check);
     check.report()
 }
@@ -135,7 +135,7 @@ fn an_attestation_of_another_image_or_repository_is_refused() {
 
     let kind = custom();
     let roster = roster(&[1], "all");
-    let mut check = AttestationCheck::new(&image(), &roster, &kind, &[]).signed_as(["r.example/x".to_owned()]);
+    let mut check = AttestationCheck::new(&image(), &roster, &kind, []).signed_as(["r.example/x".to_owned()]);
     check.bundle(&bundle(&copied, 1));
     assert_eq!(check.report().verdict(), Verdict::Verified);
 }

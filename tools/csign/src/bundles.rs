@@ -118,7 +118,7 @@ pub(crate) async fn attach_attestation(
     context: &Context,
 ) -> Result<(), Failure> {
     let roster = Roster::new(vec![Signer::with_key("signer", key.clone())], Threshold::All)?;
-    let mut check = AttestationCheck::new(image, &roster, kind, &[]);
+    let mut check = AttestationCheck::new(image, &roster, kind, []);
     evidence::gather_attestation_bundles(&Place::Registry(client, context.attachments_of(image)), &mut check).await;
     let ours = bundle.dsse_envelope.verify(key).ok().and_then(|payload| serde_json::from_slice(&payload).ok());
     let is_there = |ours: &serde_json::Value| check.report().statements.iter().any(|one| one.statement == *ours);

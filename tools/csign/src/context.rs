@@ -10,6 +10,7 @@ use std::{
 use csign_contract::{Contract, Recipe, SIMULATOR_VARIABLE};
 use csign_envelope::PublicKey;
 use csign_oci::{Pinned, Repository};
+use csign_policy::ContractPolicy;
 use csign_trust::ExitStatus;
 use serde::Serialize;
 
@@ -179,6 +180,8 @@ impl Context {
             ))
             .hint("--allow-simulated accepts it, for tests and demonstrations"));
         }
+        // A policy that does not parse would refuse every boot.
+        ContractPolicy::of_contract(&contract, 0)?;
         if contract.build.recipe == Recipe::CargoGnuStatic {
             self.note("warning: the recipe cargo-gnu-static depends on the C library of the distribution that builds");
         }

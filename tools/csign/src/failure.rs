@@ -115,6 +115,12 @@ impl From<csign_policy::PolicyError> for Failure {
     }
 }
 
+impl From<csign_policy::ContractPolicyError> for Failure {
+    fn from(error: csign_policy::ContractPolicyError) -> Self {
+        Self::usage(error).hint("csign policy check FILE shows what is wrong with the policy's text")
+    }
+}
+
 impl From<csign_trust::RosterError> for Failure {
     fn from(error: csign_trust::RosterError) -> Self {
         Self::usage(error)

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use csign_policy::{Decision, Policy, RegoVersion};
-use csign_trust::{Judgement, StatementPolicy};
+use csign_policy::{Policy, RegoRule, RegoVersion};
 
 use crate::{
     context::{Context, read_text},
@@ -21,15 +20,8 @@ pub(crate) struct PolicyArgs {
     rego: RegoVersion,
 }
 
-/// A policy file, ready to judge at a time.
-pub(crate) struct RegoPolicy {
-    name: String,
-    policy: Policy,
-    now: u64,
-}
-
 impl PolicyArgs {
-    pub(crate) fn read(&self, context: &Context) -> Result<Vec<RegoPolicy>, Failure> {
+    pub(crate) fn read(&self, context: &Context) -> Result<Vec<RegoRule>, Failure> {
         let read = |path: &PathBuf| {
             let name = path.display().to_string();
             let policy = Policy::parse(&name, &read_text(path)?, self.rego).map_err(|error| {
@@ -39,25 +31,8 @@ impl PolicyArgs {
                     None => failure,
                 }
             })?;
-            Ok(RegoPolicy { name, policy, now: u64::try_from(context.now()).unwrap_or_default() })
+            Ok(RegoRule::new(name, policy, u64::try_from(context.now()).unwrap_or_default()))
         };
         self.policy.iter().map(read).collect()
-    }
-}
-
-impl StatementPolicy for RegoPolicy {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What cannot be evaluated is refused.
-    fn judge(&self, statement: &[u8]) -> Judgement {
-        match self.policy.evaluate(statement, self.now) {
-            Ok(Decision::Allowed) => Judgement::Allowed,
-            Ok(Decision::Refused { reasons }) => {
-                Judgement::Refused(reasons.iter().map(|reason| reason.to_string().replace("\n ", ";")).collect())
-            }
-            Err(error) => Judgement::Refused(vec![error.to_string()]),
-        }
     }
 }

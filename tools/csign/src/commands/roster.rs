@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use csign_contract::Threshold;
+use csign_contract::{Contract, Threshold};
 use csign_envelope::{PublicKey, SignatureAlgorithm};
 use csign_keyless::{IdentityPolicy, PUBLIC_GOOD_AS_OF, Pattern, TrustedRoot, Verifier};
 use csign_keys::{KeyUri, KeysError};
@@ -153,6 +153,11 @@ impl RosterArgs {
             None => self.repository(context)?.at(digest),
         };
         Ok(Subject { attachments: image.clone(), image, client: None, layout: Some(layout) })
+    }
+
+    /// The contract, where the roster comes from one.
+    pub(crate) fn contract(&self, context: &Context) -> Result<Option<Contract>, Failure> {
+        self.contract.as_ref().map(|path| context.contract(path, self.allow_simulated)).transpose()
     }
 
     fn repository(&self, context: &Context) -> Result<Repository, Failure> {

@@ -1,14 +1,20 @@
 //! `csign verify`: did everyone sign this very image?
 
+use csign_contract::Sources;
+use csign_policy::ContractPolicy;
 use csign_registry::evidence;
-use csign_trust::{ExitStatus, ImageCheck, ImageReport, Verdict, certificate::CertificateVerifier, report::table};
+use csign_trust::{
+    ExitStatus, ImageCheck, ImageReport, PolicyReport, Verdict, certificate::CertificateVerifier, report::table,
+};
 
 use super::{annotation, annotations, roster::RosterArgs};
 use crate::context::{CommandResult, Context};
 
 /// Verify that every party signed this image, in whatever format
 ///
-/// Legacy signatures and sigstore bundles count alike, each checked on its own; every signer counts once.
+/// Legacy signatures and sigstore bundles count alike, each checked on its own; every signer counts once. With --contract,
+/// its signatures.sources and its policies over attestations are applied as the workload's boot applies them; the token
+/// itself exists at boot only.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  csign verify registry.example/team/app@sha256:… --contract collaboration.toml\n  csign verify registry.example/team/app@sha256:… --key a.pub --key b.pub --threshold all\n  csign verify registry.example/team/app@sha256:… --certificate-identity release@example.com --certificate-oidc-issuer https://accounts.example.com\n  csign verify --local-image saved --contract collaboration.toml"
@@ -36,20 +42,57 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         let certificates: &dyn CertificateVerifier = certificates;
         check = check.with_certificates(certificates);
     }
-    evidence::gather(&subject.place()?, &mut check).await;
-    print(&check.report(), context)
+    let place = subject.place()?;
+    let Some(contract) = args.roster.contract(context)? else {
+        evidence::gather(&place, &mut check).await;
+        return print(&check.report(), context);
+    };
+    match contract.signatures.sources {
+        Sources::Any | Sources::Registry => evidence::gather(&place, &mut check).await,
+        // The launcher copies the tag into the token, and no bundles: who signed only in one would be missing at boot.
+        Sources::Token | Sources::Both => {
+            context.note(format_args!(
+                "note: signatures.sources is {:?}: only signatures under the .sig tag count, which the launcher reads",
+                contract.signatures.sources.name()
+            ));
+            evidence::gather_tag(&place, &mut check).await;
+        }
+    }
+    let now = u64::try_from(context.now()).unwrap_or_default();
+    let mut policies = Vec::new();
+    for policy in &ContractPolicy::of_contract(&contract, now)? {
+        let mut attestations = policy.check(&image).signed_as(args.roster.signed_as.iter().cloned());
+        evidence::gather_attestations(&place, &mut attestations).await;
+        policies.push(PolicyReport { name: policy.name().to_owned(), report: Some(attestations.report()) });
+    }
+    print_all(&check.report(), &policies, context)
 }
 
 /// Prints the report and turns its verdict into an exit status.
 pub(crate) fn print(report: &ImageReport, context: &Context) -> CommandResult {
+    print_all(report, &[], context)
+}
+
+/// The same with what the contract's policies say.
+fn print_all(report: &ImageReport, policies: &[PolicyReport], context: &Context) -> CommandResult {
     #[derive(serde::Serialize)]
     struct Data<'a> {
         verdict: Verdict,
         #[serde(flatten)]
         report: &'a ImageReport,
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        policies: &'a [PolicyReport],
     }
-    let verdict = report.verdict();
-    context.print(&Data { verdict, report }, || text(report, verdict, "signed"))?;
+    let signatures = report.verdict();
+    let verdict = policies.iter().map(PolicyReport::verdict).fold(signatures, Verdict::and);
+    let all = || {
+        let attested = policies.iter().filter_map(|policy| Some((policy, policy.report.as_ref()?)));
+        let policies = attested.map(|(policy, report)| {
+            format!("policy {}\n{}", policy.name, text(&report.image, report.verdict(), "attested"))
+        });
+        text(report, signatures, "signed") + &policies.collect::<String>()
+    };
+    context.print(&Data { verdict, report, policies }, all)?;
     hint(verdict, context);
     Ok(ExitStatus::from(verdict))
 }

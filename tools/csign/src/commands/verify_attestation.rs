@@ -40,9 +40,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let roster = args.roster.roster(&image, context).await?;
     let certificates = args.roster.certificates(context)?;
     let policies = args.policies.read(context)?;
-    let policies: Vec<&dyn StatementPolicy> = policies.iter().map(|policy| policy as &dyn StatementPolicy).collect();
+    let rules = policies.iter().map(|policy| policy as &dyn StatementPolicy);
     let mut check =
-        AttestationCheck::new(&image, &roster, &args.kind, &policies).signed_as(args.roster.signed_as.iter().cloned());
+        AttestationCheck::new(&image, &roster, &args.kind, rules).signed_as(args.roster.signed_as.iter().cloned());
     if let Some(certificates) = &certificates {
         let certificates: &dyn CertificateVerifier = certificates;
         check = check.with_certificates(certificates);

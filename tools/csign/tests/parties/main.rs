@@ -7,6 +7,7 @@ mod attachments;
 mod attestations_cli;
 mod collect_bundles;
 mod contract;
+mod contract_evidence;
 mod copy;
 mod elsewhere;
 mod exchange;
