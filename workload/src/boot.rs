@@ -10,6 +10,7 @@ use csign_trust::{Boot, BootCheck, BootReport, ExitStatus, Refused, Roster, Rost
 
 use crate::{
     endpoints::{EndpointError, Endpoints},
+    ingest::IdentityError,
     issuer::{self, IssuerError},
     launcher::{DEFAULT_AUDIENCE, Launcher, LauncherError},
     log::Log,
@@ -72,6 +73,9 @@ pub enum BootError {
         #[source]
         source: io::Error,
     },
+    /// The ingest endpoint cannot be set up.
+    #[error(transparent)]
+    Ingest(#[from] IdentityError),
     /// Messages could not be kept.
     #[error(transparent)]
     State(#[from] StateError),
@@ -86,9 +90,12 @@ impl BootError {
             }
             Self::Issuer(IssuerError::Pin(_)) => ExitStatus::Usage,
             Self::Token(_) | Self::Issuer(IssuerError::Document(_) | IssuerError::Endpoint(_)) => ExitStatus::Rejected,
-            Self::Launcher(_) | Self::Machine(_) | Self::Listen { .. } | Self::Issuer(IssuerError::Fetch { .. }) => {
-                ExitStatus::CouldNotCheck
-            }
+            Self::Ingest(IdentityError::Authority { .. }) => ExitStatus::Usage,
+            Self::Launcher(_)
+            | Self::Machine(_)
+            | Self::Ingest(IdentityError::Key(_))
+            | Self::Listen { .. }
+            | Self::Issuer(IssuerError::Fetch { .. }) => ExitStatus::CouldNotCheck,
             Self::State(error) => error.status(),
             Self::Refused(refused) => refused.verdict.into(),
         }
@@ -104,6 +111,7 @@ impl BootError {
             Self::Endpoint(_) => "start the workload through the simulator's launcher",
             Self::Launcher(LauncherError::Absent { .. }) => "the workload runs in Confidential Space only",
             Self::Launcher(_) => "look at the launcher's log; starting again may help",
+            Self::Ingest(_) => "client_ca is the PEM certificate of the authority that signs the clients' certificates",
             Self::Listen { .. } => "the contract names the port; does something else listen on it?",
             Self::Machine(_) => "look at the machine's kernel log and clock",
             Self::Issuer(IssuerError::Document(JwksError::NonePinned(_))) => {

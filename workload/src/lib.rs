@@ -11,6 +11,7 @@ mod dead_letter;
 mod delivery;
 mod endpoints;
 mod health;
+mod ingest;
 mod issuer;
 mod kms;
 mod lane;
@@ -26,16 +27,20 @@ mod registry;
 mod report;
 mod run_loop;
 mod setting;
+mod sink;
 mod state;
 mod workers;
 
-use std::{future::Future, pin::Pin, time::Instant};
+use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use csign_contract::Contract;
 use csign_trust::ExitStatus;
 
+use crate::{ingest::Ingest, launcher::Launcher, listener::Port, sink::Sink};
+
 pub use boot::{BootError, boot};
 pub use endpoints::EndpointError;
+pub use ingest::IdentityError;
 pub use issuer::IssuerError;
 pub use launcher::LauncherError;
 pub use log::Log;
@@ -94,12 +99,39 @@ async fn work(
         Err(error) => return report::refused(log, &error),
     };
     let state = message_loop.state();
+    let sink = Sink::new(Arc::clone(&state), metrics.clone());
+    let serving = match endpoint(contract, setting, sink, metrics, log).await {
+        Ok(serving) => serving,
+        Err(error) => return report::refused(log, &error),
+    };
     let stop = async {
         tokio::select! { () = stop => {}, _ = state.ended() => {} }
     };
-    message_loop.run(std::pin::pin!(stop)).await;
+    let stop = std::pin::pin!(stop);
+    let work = message_loop.run(stop);
+    match serving {
+        None => work.await,
+        Some((ingest, port)) => {
+            // What a client sent and the stop cut off was not confirmed to it: it sends again under the same id.
+            tokio::select! { () = work => {}, () = ingest.serve(port) => {} }
+        }
+    }
     match state.failure().filter(StateError::is_final) {
         Some(error) => report::state_ended(log, &error),
         None => ExitStatus::Success,
     }
+}
+
+/// The ingest endpoint and its port, where the contract has one.
+async fn endpoint(
+    contract: &Contract,
+    setting: &Setting,
+    sink: Sink,
+    metrics: &Metrics,
+    log: &Log,
+) -> Result<Option<(Ingest, Port)>, BootError> {
+    let port = ingest::bind(contract).await.map_err(|source| BootError::Listen { port: "ingest", source })?;
+    let Some(port) = port else { return Ok(None) };
+    let ingest = Ingest::new(contract, Launcher::new(setting), sink, metrics, log)?;
+    Ok(Some((ingest, port)))
 }

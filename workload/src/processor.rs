@@ -16,7 +16,12 @@ pub(crate) struct Words(pub(crate) BTreeMap<String, u64>);
 /// # Errors
 /// [`NOT_TEXT`]: the message is poison; it will never be text.
 pub(crate) fn words(plaintext: &Plaintext) -> Result<Words, &'static str> {
-    let text = std::str::from_utf8(plaintext.expose()).map_err(|_| NOT_TEXT)?;
+    words_of(plaintext.expose())
+}
+
+/// The same of bytes that arrived in the clear.
+pub(crate) fn words_of(bytes: &[u8]) -> Result<Words, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NOT_TEXT)?;
     let mut words = BTreeMap::new();
     for word in text.split_whitespace() {
         *words.entry(word.to_owned()).or_default() += 1;

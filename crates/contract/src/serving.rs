@@ -56,7 +56,15 @@ impl Certificate {
             return Err("the certificate is larger than 12 KiB");
         }
         let der = BASE64_STANDARD.decode(body).map_err(|_| "the PEM block does not hold base64")?;
-        if is_sequence(&der) { Ok(Self(der)) } else { Err("the PEM block does not hold a certificate") }
+        Self::from_der(&der)
+    }
+
+    /// Takes a certificate's DER bytes.
+    ///
+    /// # Errors
+    /// No DER sequence of exactly that length.
+    pub fn from_der(der: &[u8]) -> Result<Self, &'static str> {
+        if is_sequence(der) { Ok(Self(der.to_vec())) } else { Err("the PEM block does not hold a certificate") }
     }
 
     /// The DER bytes.
