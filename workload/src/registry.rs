@@ -23,16 +23,8 @@ pub(crate) async fn gather(check: &mut BootCheck<'_>, policies: &[ContractPolicy
         // The policies stay unlooked at, which refuses the boot too.
         Err(error) => return check.image().unchecked(error.to_string()),
     };
-    let image = check.pinned().clone();
-    let attached = Place::Registry(&client, image.clone());
-    if check.wants_registry() {
-        evidence::gather(&attached, check.image()).await;
-    }
-    for policy in policies {
-        let mut attestations = policy.check(&image);
-        evidence::gather_attestations(&attached, &mut attestations).await;
-        check.attested(policy.name(), attestations.report());
-    }
+    let attached = Place::Registry(&client, check.pinned().clone());
+    evidence::gather_boot(&attached, check, policies).await;
 }
 
 fn client(endpoints: &Endpoints) -> csign_registry::Result<Client> {

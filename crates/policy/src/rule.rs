@@ -4,7 +4,7 @@
 use csign_contract::{Contract, PolicyRule};
 use csign_envelope::PredicateType;
 use csign_oci::Pinned;
-use csign_trust::{AttestationCheck, Judgement, Roster, RosterError, Signer, StatementPolicy};
+use csign_trust::{AttestationCheck, BootPolicy, Judgement, Roster, RosterError, Signer, StatementPolicy};
 
 use crate::{Decision, Policy, PolicyError, RegoVersion};
 
@@ -104,14 +104,14 @@ impl ContractPolicy {
         let predicate = policy.predicate().ok_or_else(|| ContractPolicyError::Predicate(name()))?;
         Ok(Self { predicate, roster, rule: RegoRule::new(&policy.name, parsed, now) })
     }
+}
 
-    /// The policy's name.
-    pub fn name(&self) -> &str {
+impl BootPolicy for ContractPolicy {
+    fn name(&self) -> &str {
         self.rule.name()
     }
 
-    /// A check of `image` with no evidence yet.
-    pub fn check(&self, image: &Pinned) -> AttestationCheck<'_> {
+    fn check(&self, image: &Pinned) -> AttestationCheck<'_> {
         AttestationCheck::new(image, &self.roster, &self.predicate, [&self.rule as &dyn StatementPolicy])
     }
 }

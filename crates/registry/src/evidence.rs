@@ -14,7 +14,7 @@ use csign_oci::{
     Descriptor, Layout, Manifest, Pinned, Tag, json,
     manifest::{DOCKER_MANIFEST, EMPTY_JSON, IMAGE_MANIFEST},
 };
-use csign_trust::{AttestationCheck, ImageCheck, Need, report::printable};
+use csign_trust::{AttestationCheck, BootCheck, BootPolicy, ImageCheck, Need, report::printable};
 use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::{Client, FetchedManifest, TagOrDigest, error::Error};
@@ -60,6 +60,24 @@ pub async fn gather_tag(from: &Place<'_>, check: &mut ImageCheck<'_>) {
 /// Hands the bundles that sign the image to `check`, and nothing from the `.sig` tag.
 pub async fn gather_bundles(from: &Place<'_>, check: &mut ImageCheck<'_>) {
     judge_bundles(from, from.bundles(Some(SIGN_PREDICATE)).await, check).await;
+}
+
+/// Hands what the workload's boot and whoever connects to it must see to `check`: signatures where the contract wants to see
+/// them, and for each of the contract's policies what was attested.
+pub async fn gather_boot<'p, P: BootPolicy + 'p>(
+    from: &Place<'_>,
+    check: &mut BootCheck<'_>,
+    policies: impl IntoIterator<Item = &'p P>,
+) {
+    if check.wants_registry() {
+        gather(from, check.image()).await;
+    }
+    let image = check.pinned().clone();
+    for policy in policies {
+        let mut attestations = policy.check(&image);
+        gather_attestations(from, &mut attestations).await;
+        check.attested(policy.name(), attestations.report());
+    }
 }
 
 /// Hands every attestation of the image to `check`, from the `.att` tag and from bundles among the referrers.

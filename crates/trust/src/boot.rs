@@ -10,7 +10,8 @@ use csign_oci::Pinned;
 use serde::Serialize;
 
 use crate::{
-    AttestationReport, Check, ImageCheck, ImageReport, PartyStatus, Refused, Roster, TokenSignature, Verdict, Verified,
+    AttestationCheck, AttestationReport, Check, ImageCheck, ImageReport, PartyStatus, Refused, Roster, TokenSignature,
+    Verdict, Verified,
     report::{Outcome, table},
 };
 
@@ -33,6 +34,15 @@ pub struct BootCheck<'r> {
     /// The token's signatures, where they must be there beside the registry's.
     token: Option<ImageCheck<'r>>,
     attested: Vec<(String, AttestationReport)>,
+}
+
+/// One policy of the contract, ready to check attestations.
+pub trait BootPolicy: Sync {
+    /// Its name in the contract.
+    fn name(&self) -> &str;
+
+    /// A check of `image` with no evidence yet.
+    fn check(&self, image: &Pinned) -> AttestationCheck<'_>;
 }
 
 /// Everything that was found out at boot.

@@ -14,7 +14,7 @@ mod roster;
 mod tally;
 
 pub use attestation::{AttestationCheck, AttestationReport, Attested, AttestedStatement, Judgement, StatementPolicy};
-pub use boot::{Boot, BootCheck, BootReport, PolicyReport};
+pub use boot::{Boot, BootCheck, BootPolicy, BootReport, PolicyReport};
 pub use image::{ImageCheck, Need, TokenSignature};
 pub use image_report::{ImageReport, PartyRow, PartyStatus, Source, Stray};
 pub use report::{Check, ExitStatus, Outcome, Refused, Verdict};

@@ -64,6 +64,7 @@ enum Command {
     Load(load::Args),
     Clean(clean::Args),
     Publish(publish::Args),
+    Connect(Box<connect::Args>),
     Completions(completions::Args),
 }
 
@@ -125,6 +126,7 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
         Command::Load(args) => load::run(&args, context).await,
         Command::Clean(args) => clean::run(&args, context).await,
         Command::Publish(args) => publish::run(&args, context).await,
+        Command::Connect(args) => connect::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod build;
 pub(crate) mod clean;
 pub(crate) mod collect;
 pub(crate) mod completions;
+pub(crate) mod connect;
 pub(crate) mod contract;
 pub(crate) mod copy;
 pub(crate) mod digest;

@@ -4,7 +4,8 @@ use csign_contract::Sources;
 use csign_policy::ContractPolicy;
 use csign_registry::evidence;
 use csign_trust::{
-    ExitStatus, ImageCheck, ImageReport, PolicyReport, Verdict, certificate::CertificateVerifier, report::table,
+    BootPolicy as _, ExitStatus, ImageCheck, ImageReport, PolicyReport, Verdict, certificate::CertificateVerifier,
+    report::table,
 };
 
 use super::{annotation, annotations, roster::RosterArgs};
