@@ -177,6 +177,14 @@ impl Issuer {
         }
     }
 
+    /// Signs bytes that need not even be JSON: header and claims as they will stand in the token.
+    ///
+    /// # Errors
+    /// The key cannot sign.
+    pub fn sign_raw(&self, header: &[u8], claims: &[u8]) -> Result<String> {
+        jws::sign_raw(&*self.signer()?, header, claims)
+    }
+
     /// The same under the leaf of the PKI chain; the header without further ado is that of a PKI token.
     ///
     /// # Errors
