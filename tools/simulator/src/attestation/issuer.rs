@@ -182,10 +182,11 @@ impl Issuer {
     /// # Errors
     /// The key cannot sign.
     pub fn sign_raw(&self, header: &[u8], claims: &[u8]) -> Result<String> {
-        jws::sign_raw(&*self.signer()?, header, claims)
+        let key = self.signer()?;
+        jws::sign_raw(&key, header, claims)
     }
 
-    /// The same under the leaf of the PKI chain; the header without further ado is that of a PKI token.
+    /// [`Issuer::sign_anything`] under the leaf of the PKI chain; the header without further ado is that of a PKI token.
     ///
     /// # Errors
     /// The chain cannot be made, or its leaf cannot sign.

@@ -173,7 +173,7 @@ impl AwsOptions {
 async fn custom(State(tee): State<Tee>, request: Request) -> Response<Body> {
     match grant(&tee, request).await {
         Ok(token) => respond::text(StatusCode::OK, token),
-        Err(message) => respond::text(StatusCode::BAD_REQUEST, message),
+        Err((status, message)) => respond::text(status, message),
     }
 }
 
@@ -182,15 +182,16 @@ async fn other_method(method: Method) -> Response<Body> {
     respond::text(StatusCode::BAD_REQUEST, format!("TEE server received an invalid HTTP method: {method}"))
 }
 
-async fn grant(tee: &Tee, request: Request) -> Result<String, String> {
-    let unreadable = |why: String| format!("failed to parse POST body as TokenOptions: {why}");
+async fn grant(tee: &Tee, request: Request) -> Result<String, (StatusCode, String)> {
+    let refused = |message: &str| (StatusCode::BAD_REQUEST, message.to_owned());
+    let unreadable = |why: String| refused(&format!("failed to parse POST body as TokenOptions: {why}"));
     let body = respond::body(request.into_body(), MAX_BODY).await.map_err(|e| unreadable(e.message))?;
     let asked: Asked = serde_json::from_slice(&body).map_err(|e| unreadable(e.to_string()))?;
     if asked.audience.is_empty() {
-        return Err("use GET request for the default identity token".to_owned());
+        return Err(refused("use GET request for the default identity token"));
     }
     if asked.token_type.is_empty() {
-        return Err("token_type is a required parameter".to_owned());
+        return Err(refused("token_type is a required parameter"));
     }
     let kind = match asked.token_type.as_str() {
         "PKI" => TokenKind::Pki,
@@ -203,7 +204,13 @@ async fn grant(tee: &Tee, request: Request) -> Result<String, String> {
         _ => TokenKind::Oidc,
     };
     let options = TokenOptions { audience: asked.audience, nonces: asked.nonces.unwrap_or_default() };
-    tee.issuer.token_of(&kind, &tee.vm, &tee.container, &options).map_err(|e| failed(&e.to_string()))
+    tee.issuer.token_of(&kind, &tee.vm, &tee.container, &options).map_err(|error| {
+        let status = match error {
+            Error::Token(_) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, failed(&error.to_string()))
+    })
 }
 
 fn failed(why: &str) -> String {

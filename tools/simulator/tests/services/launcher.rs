@@ -462,7 +462,8 @@ async fn what_the_operator_asks_for_beside_the_image_is_in_the_claims_or_starts_
     assert!(running.root().join("data/scratch").is_dir());
     assert!(running.text().contains("will be redirected to serial logging"), "{}", running.text());
 
-    let attacks: [(&str, fn(&mut LaunchRequest)); 5] = [
+    type Attack = fn(&mut LaunchRequest);
+    let attacks: [(&str, Attack); 5] = [
         ("destination mount points are not allowed", |asked| {
             asked.mounts = vec![Mount { destination: "/data/../etc".to_owned(), size: None }];
         }),
