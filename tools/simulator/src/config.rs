@@ -32,6 +32,10 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Cloud KMS keys that exist from the start.
     pub keys: Vec<Key>,
+    /// Secret Manager's secrets that exist from the start, each with one version.
+    pub secrets: Vec<Secret>,
+    /// Cloud Storage buckets that exist from the start.
+    pub buckets: Vec<String>,
     /// IAM bindings that exist from the start.
     pub bindings: Vec<Binding>,
     /// Pub/Sub topics that exist from the start.
@@ -75,6 +79,8 @@ impl Default for Config {
             kms_seed: DEMO_SEED.to_owned(),
             providers: Vec::new(),
             keys: Vec::new(),
+            secrets: Vec::new(),
+            buckets: Vec::new(),
             bindings: Vec::new(),
             topics: Vec::new(),
             subscriptions: Vec::new(),
@@ -202,13 +208,30 @@ pub struct Key {
     pub purpose: crate::kms::Purpose,
 }
 
+/// A secret that exists from the start. Its debug form leaves the data out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// `projects/P/secrets/S`.
+    pub name: String,
+    /// The data of its version 1.
+    pub data: String,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// An IAM binding: `member` may do `permission` on `resource` and everything below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
     /// Resource name without a leading slash.
     pub resource: String,
-    /// For instance `cloudkms.cryptoKeyVersions.useToDecrypt`.
+    /// A permission, for instance `cloudkms.cryptoKeyVersions.useToDecrypt`, or a predefined role, for instance
+    /// `roles/cloudkms.cryptoKeyDecrypter`.
     pub permission: String,
     /// `user:`, `serviceAccount:`, `principal://`, `principalSet://` or `allUsers`, compared exactly.
     pub member: String,

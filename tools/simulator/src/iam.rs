@@ -3,6 +3,10 @@
 //! Members are compared as whole strings; an identity knows every member string that it answers to. So a value that
 //! contains `/` or is a prefix of another one can never be mistaken for it.
 
+mod credentials;
+mod policy;
+mod roles;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
@@ -15,6 +19,8 @@ use crate::{
     config::Binding,
     respond::{ApiError, Code},
 };
+
+pub(crate) use policy::routes;
 
 /// Seconds that an access token lives.
 pub const TOKEN_LIFETIME: u64 = 3600;
@@ -98,6 +104,16 @@ impl fmt::Debug for State {
     }
 }
 
+/// A call of an API, before anyone asked whether it is allowed.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) permission: &'a str,
+    pub(crate) resource: &'a str,
+}
+
 /// An admitted request: who it was and which binding admitted it.
 #[derive(Clone, Debug)]
 pub(crate) struct Admitted {
@@ -110,15 +126,16 @@ impl Iam {
         Self { state: Arc::default(), clock, audit }
     }
 
-    /// Lets `member` do `permission` on `resource` and everything below it.
+    /// Lets `member` do `permission`, or all that a role such as `roles/cloudkms.cryptoKeyDecrypter` allows, on
+    /// `resource` and everything below it.
     pub fn bind(&self, resource: &str, permission: &str, member: &str) {
-        let key = (resource.to_owned(), permission.to_owned());
+        let key = (canonical(resource), permission.to_owned());
         self.state().bindings.entry(key).or_default().insert(member.to_owned());
     }
 
     /// Takes a binding back; live tokens lose the permission at once. Whether there was such a binding.
     pub fn unbind(&self, resource: &str, permission: &str, member: &str) -> bool {
-        let key = (resource.to_owned(), permission.to_owned());
+        let key = (canonical(resource), permission.to_owned());
         self.state().bindings.get_mut(&key).is_some_and(|members| members.remove(member))
     }
 
@@ -137,14 +154,47 @@ impl Iam {
 
     /// An opaque access token for `identity`, alive for [`TOKEN_LIFETIME`] seconds.
     pub fn issue(&self, identity: Identity) -> crate::Result<String> {
+        self.issue_for(identity, TOKEN_LIFETIME)
+    }
+
+    /// Whether a binding may name this permission or role.
+    pub(crate) fn knows(permission: &str) -> bool {
+        roles::is_known(permission)
+    }
+
+    /// Replaces all bindings of one resource.
+    fn replace(&self, resource: &str, bindings: BTreeSet<(String, String)>) {
+        let resource = canonical(resource);
+        let mut state = self.state();
+        state.bindings.retain(|(bound, _), _| *bound != resource);
+        for (permission, member) in bindings {
+            state.bindings.entry((resource.clone(), permission)).or_default().insert(member);
+        }
+    }
+
+    fn issue_for(&self, identity: Identity, seconds: u64) -> crate::Result<String> {
         let mut random = [0; 24];
         getrandom::fill(&mut random).map_err(|e| crate::Error::Key(format!("no randomness: {e}")))?;
         let token = format!("ya29.simulated.{}", hex(&random));
         let now = self.clock.now();
         let mut state = self.state();
         state.tokens.retain(|_, (_, expires)| *expires > now);
-        state.tokens.insert(token.clone(), (identity, now + TOKEN_LIFETIME));
+        state.tokens.insert(token.clone(), (identity, now + seconds));
         Ok(token)
+    }
+
+    /// Asks whether the call is allowed, does its work, and writes the outcome to the log.
+    pub(crate) fn perform<T>(&self, call: Call<'_>, work: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
+        let Call { service, method, token, permission, resource } = call;
+        let admitted = self.authorize(service, method, token, permission, resource)?;
+        let principal = admitted.identity.to_string();
+        let decision = Decision { service, method, principal: &principal, resource };
+        let outcome = work();
+        match &outcome {
+            Ok(_) => self.audit.allow(decision, admitted.clause),
+            Err(error) => self.audit.deny(decision, error.message.clone()),
+        }
+        outcome
     }
 
     /// Decides whether the bearer of `token` may do `permission` on `resource`, and writes the decision to the log.
@@ -197,12 +247,17 @@ impl Iam {
     /// The binding on `resource` or a parent of it that admits `identity`.
     fn admitting(&self, identity: &Identity, permission: &str, resource: &str) -> Option<String> {
         let members = identity.members();
+        let resource = canonical(resource);
         let state = self.state();
-        let mut level = Some(resource);
+        let mut level = Some(resource.as_str());
         while let Some(current) = level {
-            let bound = state.bindings.get(&(current.to_owned(), permission.to_owned()));
-            if let Some(member) = bound.and_then(|bound| members.iter().find(|m| bound.contains(*m))) {
-                return Some(format!("{member} has {permission} on {current}"));
+            let from = (current.to_owned(), String::new());
+            for ((_, held), bound) in state.bindings.range(from..).take_while(|((bound, _), _)| bound == current) {
+                let member = members.iter().find(|member| bound.contains(*member));
+                if let Some(member) = member.filter(|_| roles::allows(held, permission)) {
+                    let role = if held == permission { "" } else { &format!(" through {held}") };
+                    return Some(format!("{member} has {permission}{role} on {current}"));
+                }
             }
             level = current.rsplit_once('/').map(|(parent, _)| parent);
         }
@@ -211,6 +266,19 @@ impl Iam {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A service account belongs to the project of its address, whichever project a request names, `-` included.
+fn canonical(resource: &str) -> String {
+    let account = resource.strip_prefix("projects/").and_then(|rest| rest.split_once("/serviceAccounts/"));
+    let project = account.and_then(|(_, email)| {
+        let domain = email.split('/').next()?.split_once('@')?.1;
+        domain.strip_suffix(".iam.gserviceaccount.com")
+    });
+    match (account, project) {
+        (Some((_, email)), Some(project)) => format!("projects/{project}/serviceAccounts/{email}"),
+        _ => resource.to_owned(),
     }
 }
 

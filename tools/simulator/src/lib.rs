@@ -1,6 +1,7 @@
 //! Confidential Space and the Google APIs that a collaboration needs, on one loopback port of one process.
 //!
-//! [`Simulator::start`] serves the OCI registry, the attestation issuer, STS, Cloud KMS and Pub/Sub; [`Launcher`] pulls
+//! [`Simulator::start`] serves the OCI registry, the attestation issuer, STS, IAM, Cloud KMS,
+//! Secret Manager, Cloud Storage and Pub/Sub; [`Launcher`] pulls
 //! an image, attests it and runs its program. What is simulated is the platform, not the cryptography: tokens,
 //! signatures and ciphertexts are real, under keys that are worth nothing outside the simulator.
 
@@ -13,6 +14,8 @@ mod console;
 mod derive;
 mod error;
 mod faults;
+mod fields;
+mod grpc;
 pub mod iam;
 pub mod kms;
 pub mod launcher;
@@ -20,8 +23,10 @@ mod metadata_server;
 pub mod pubsub;
 pub mod registry;
 mod respond;
+pub mod secrets;
 mod server;
 mod simulator;
+pub mod storage;
 pub mod sts;
 mod tls;
 

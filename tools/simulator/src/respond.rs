@@ -31,6 +31,7 @@ pub(crate) enum Code {
     NotFound,
     AlreadyExists,
     ResourceExhausted,
+    Aborted,
 }
 
 /// An error of a Google API, before it becomes HTTP or gRPC.
@@ -55,6 +56,7 @@ impl ApiError {
             Code::NotFound => (404, "NOT_FOUND"),
             Code::AlreadyExists => (409, "ALREADY_EXISTS"),
             Code::ResourceExhausted => (429, "RESOURCE_EXHAUSTED"),
+            Code::Aborted => (409, "ABORTED"),
         };
         let body = json!({"error": {"code": http, "message": self.message, "status": status}});
         json(StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &body)
@@ -70,9 +72,20 @@ impl ApiError {
             Code::NotFound => tonic::Code::NotFound,
             Code::AlreadyExists => tonic::Code::AlreadyExists,
             Code::ResourceExhausted => tonic::Code::ResourceExhausted,
+            Code::Aborted => tonic::Code::Aborted,
         };
         tonic::Status::new(code, self.message)
     }
+}
+
+/// A REST call below `/v1/`, its body read.
+pub(crate) struct Rest<'a> {
+    pub(crate) method: &'a axum::http::Method,
+    /// The path after `/v1/`.
+    pub(crate) resource: &'a str,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) body: &'a [u8],
 }
 
 /// The token of an `Authorization: Bearer` header, if there is exactly one such header.
@@ -91,4 +104,59 @@ pub(crate) async fn body(body: Body, limit: usize) -> Result<bytes::Bytes, ApiEr
     axum::body::to_bytes(body, limit).await.map_err(|_| {
         ApiError::new(Code::InvalidArgument, format!("Request payload size exceeds the limit: {limit} bytes."))
     })
+}
+
+/// The value of a query's parameter.
+pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// `google.protobuf.Timestamp`
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Timestamp {
+    #[prost(int64, tag = "1")]
+    pub(crate) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(crate) nanos: i32,
+}
+
+impl Timestamp {
+    /// `time` is in seconds since the Unix epoch.
+    pub(crate) fn of(time: u64) -> Self {
+        Self { seconds: i64::try_from(time).unwrap_or(i64::MAX), nanos: 0 }
+    }
+
+    /// RFC 3339 in UTC, as JSON has it.
+    pub(crate) fn text(&self) -> String {
+        let (days, second) = (self.seconds.div_euclid(86_400), self.seconds.rem_euclid(86_400));
+        // Days since 1 March of the year 0, in cycles of 400 years.
+        let shifted = days.saturating_add(719_468);
+        let (cycle, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+        let year_of_cycle = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day_of_year = day - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = cycle * 400 + year_of_cycle + i64::from(month <= 2);
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        format!("{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_757_097_315, "2025-09-05T18:35:15Z"),
+            (4_102_444_799, "2099-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(Timestamp::of(seconds).text(), text);
+        }
+    }
 }

@@ -5,11 +5,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{Method, StatusCode},
+    http::StatusCode,
     response::Response,
     routing::any,
 };
-use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -20,7 +19,7 @@ use crate::{
     chaos::{self, Chaos},
     console::{self, Console, Control, Launch},
     faults::{self, Faults},
-    iam::{Iam, Identity, hex},
+    iam::{self, Iam, Identity, hex},
     kms::{self, Kms},
     launcher::{self, Instances},
     metadata_server::{self, MetadataServer},
@@ -29,8 +28,10 @@ use crate::{
         emulator::{self, Emulator},
     },
     registry::Registry,
-    respond::{self, ApiError, Code},
+    respond::{self, ApiError, Code, Rest},
+    secrets::{self, Secrets},
     server::Server,
+    storage::{self, Storage},
     sts::{self, Sts},
     tls::{Authority, Gate},
 };
@@ -56,6 +57,8 @@ pub(crate) struct Services {
     pub(crate) sts: Sts,
     pub(crate) kms: Kms,
     pub(crate) instances: Instances,
+    secrets: Secrets,
+    storage: Storage,
     pubsub: PubSub,
     emulator: Option<Emulator>,
     registry: Registry,
@@ -105,7 +108,9 @@ impl Simulator {
             run: hex(&run).into(),
             instances: Instances::default(),
             sts: Sts::new(issuer.clone(), iam.clone(), clock.clone(), audit.clone()),
-            kms: Kms::new(&config.kms_seed, iam.clone(), audit.clone()),
+            kms: Kms::new(&config.kms_seed, iam.clone(), clock.clone()),
+            secrets: Secrets::new(iam.clone(), clock.clone()),
+            storage: Storage::new(iam.clone(), clock.clone())?,
             pubsub: PubSub::new(iam.clone(), audit.clone(), clock.clone()),
             emulator: Emulator::of(&config.pubsub, &audit).await?,
             registry: Registry::audited(config.registry.clone(), audit.clone()),
@@ -234,6 +239,16 @@ impl Simulator {
         &self.services.kms
     }
 
+    /// Secret Manager's secrets.
+    pub fn secrets(&self) -> &Secrets {
+        &self.services.secrets
+    }
+
+    /// Cloud Storage buckets and objects.
+    pub fn storage(&self) -> &Storage {
+        &self.services.storage
+    }
+
     /// Pub/Sub topics and subscriptions; unused where an emulator serves Pub/Sub.
     pub fn pubsub(&self) -> &PubSub {
         &self.services.pubsub
@@ -265,7 +280,16 @@ impl Services {
         for key in &config.keys {
             self.kms.create_key(&key.name, key.purpose)?;
         }
+        for secret in &config.secrets {
+            self.secrets.add(&secret.name, secret.data.as_bytes())?;
+        }
+        for bucket in &config.buckets {
+            self.storage.create_bucket(bucket)?;
+        }
         for binding in &config.bindings {
+            if !Iam::knows(&binding.permission) {
+                return Err(Error::Config(format!("{:?} is no permission or role", binding.permission)));
+            }
             self.iam.bind(&binding.resource, &binding.permission, &binding.member);
         }
         for provider in &config.providers {
@@ -294,6 +318,10 @@ impl Services {
             .merge(sts::routes(&self.sts))
             .merge(metadata_server::routes(&self.metadata))
             .merge(attestation::routes(&self.issuer))
+            .merge(iam::routes(&self.iam))
+            .merge(kms::routes(&self.kms))
+            .merge(secrets::routes(&self.secrets))
+            .merge(storage::routes(&self.storage))
             .merge(self.emulator.as_ref().map_or_else(|| pubsub::routes(&self.pubsub), emulator::routes))
             .merge(self.registry.router())
             .layer(axum::middleware::from_fn_with_state(self.faults.clone(), faults::apply))
@@ -301,18 +329,33 @@ impl Services {
     }
 }
 
-/// Google's REST services below `/v1/`, which share this prefix: Cloud KMS and IAM credentials.
+/// Largest body of a call below `/v1/`, in bytes.
+const MAX_REST: usize = 512 * 1024;
+
+/// Google's REST services below `/v1/`, which share this prefix: Cloud KMS, Secret Manager, IAM and its credentials.
 async fn rest(State(services): State<Services>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let resource = parts.uri.path().strip_prefix("/v1/").unwrap_or_default();
-    if parts.method == Method::GET && resource.ends_with("/allowedLocations") {
-        // The auth library asks where an account's tokens may be used: 0x0 says everywhere.
-        return respond::json(StatusCode::OK, &json!({"locations": [], "encodedLocations": "0x0"}));
-    }
-    match kms::handle(&services.kms, &parts.method, resource, parts.uri.query(), &parts.headers, body).await {
-        Some(response) => response,
-        None => {
-            ApiError::new(Code::NotFound, format!("no simulated service knows {} {resource}", parts.method)).into_http()
-        }
+    let body = match respond::body(body, MAX_REST).await {
+        Ok(body) => body,
+        Err(error) => return error.into_http(),
+    };
+    let call = Rest {
+        method: &parts.method,
+        resource: parts.uri.path().strip_prefix("/v1/").unwrap_or_default(),
+        query: parts.uri.query(),
+        token: respond::bearer(&parts.headers),
+        body: &body,
+    };
+    let answer = services
+        .iam
+        .policy_rest(&call)
+        .or_else(|| services.iam.credentials_rest(&call))
+        .or_else(|| services.kms.rest(&call))
+        .or_else(|| services.secrets.rest(&call));
+    let unknown =
+        || Err(ApiError::new(Code::NotFound, format!("no simulated service knows {} {}", call.method, call.resource)));
+    match answer.unwrap_or_else(unknown) {
+        Ok(reply) => respond::json(StatusCode::OK, &reply),
+        Err(error) => error.into_http(),
     }
 }

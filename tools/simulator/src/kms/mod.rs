@@ -1,10 +1,13 @@
-//! Cloud KMS: keys that follow from a seed, and the REST interface that Google's own Rust client speaks.
+//! Cloud KMS: keys that follow from a seed, over REST as Google's Rust client speaks it and over gRPC as others do.
 
 mod ciphertext;
+mod grpc;
 mod keyring;
+mod messages;
+mod operations;
 mod rest;
 mod signing;
 
-pub use keyring::{Kms, Purpose};
-pub(crate) use rest::handle;
+pub(crate) use grpc::routes;
+pub use keyring::{Kms, Purpose, VersionState};
 pub use signing::SigningAlgorithm;

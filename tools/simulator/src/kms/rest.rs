@@ -1,255 +1,298 @@
-//! The REST side of Cloud KMS v1: encrypt, decrypt, asymmetricSign, getPublicKey, with CRC32C both ways.
+//! The REST side of Cloud KMS v1: JSON becomes the messages that gRPC carries, and back.
 
-use axum::{
-    body::Body,
-    http::{HeaderMap, Method, Response, StatusCode},
-};
+use axum::http::Method;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    ciphertext,
-    keyring::{Kms, Material, Purpose},
+    keyring::{Kms, Purpose, VersionState},
+    messages as pb,
     signing::SigningAlgorithm,
 };
 use crate::{
-    audit::Decision,
-    respond::{self, ApiError, Code},
+    fields::Fields,
+    respond::{self, ApiError, Rest, Timestamp},
 };
-
-/// Largest plaintext, and largest additional data, in bytes.
-const MAX_DATA: usize = 64 * 1024;
 
 /// A call of the API: what is asked, of which resource.
 enum Call<'a> {
     Encrypt(&'a str),
     Decrypt(&'a str),
     Sign(&'a str),
+    AsymmetricDecrypt(&'a str),
     PublicKey(&'a str),
+    Key(&'a str),
+    CreateKey(&'a str),
+    Version(&'a str),
+    Versions(&'a str),
+    CreateVersion(&'a str),
+    UpdateVersion(&'a str),
+    UpdatePrimary(&'a str),
+    Destroy(&'a str),
+    Restore(&'a str),
 }
 
 impl<'a> Call<'a> {
     /// `resource` is the path after `/v1/`.
     fn parse(method: &Method, resource: &'a str) -> Option<Self> {
-        if let Some(version) = resource.strip_suffix("/publicKey") {
-            return (method == Method::GET).then_some(Self::PublicKey(version));
+        let segments = resource.split('/').count();
+        let (get, post) = (method == Method::GET, method == Method::POST);
+        if let Some((name, verb)) = resource.rsplit_once(':') {
+            return match verb {
+                _ if !post => None,
+                "encrypt" => Some(Self::Encrypt(name)),
+                "decrypt" => Some(Self::Decrypt(name)),
+                "asymmetricSign" => Some(Self::Sign(name)),
+                "asymmetricDecrypt" => Some(Self::AsymmetricDecrypt(name)),
+                "updatePrimaryVersion" => Some(Self::UpdatePrimary(name)),
+                "destroy" if name.contains("/cryptoKeyVersions/") => Some(Self::Destroy(name)),
+                "restore" if name.contains("/cryptoKeyVersions/") => Some(Self::Restore(name)),
+                _ => None,
+            };
         }
-        let (name, verb) = resource.rsplit_once(':')?;
-        match verb {
-            _ if method != Method::POST => None,
-            "encrypt" => Some(Self::Encrypt(name)),
-            "decrypt" => Some(Self::Decrypt(name)),
-            "asymmetricSign" => Some(Self::Sign(name)),
+        if let Some(version) = resource.strip_suffix("/publicKey") {
+            return get.then_some(Self::PublicKey(version));
+        }
+        if let Some(parent) = resource.strip_suffix("/cryptoKeyVersions") {
+            return if get { Some(Self::Versions(parent)) } else { post.then_some(Self::CreateVersion(parent)) };
+        }
+        if let Some(parent) = resource.strip_suffix("/cryptoKeys") {
+            return post.then_some(Self::CreateKey(parent));
+        }
+        match (segments, resource.contains("/cryptoKeyVersions/"), resource.contains("/cryptoKeys/")) {
+            (10, true, _) if get => Some(Self::Version(resource)),
+            (10, true, _) if method == Method::PATCH => Some(Self::UpdateVersion(resource)),
+            (8, false, true) if get => Some(Self::Key(resource)),
             _ => None,
         }
     }
-
-    /// Method for the log, resource, permission.
-    fn describe(&self) -> (&'static str, &'a str, &'static str) {
-        match self {
-            Self::Encrypt(name) => ("encrypt", name, "cloudkms.cryptoKeyVersions.useToEncrypt"),
-            Self::Decrypt(name) => ("decrypt", name, "cloudkms.cryptoKeyVersions.useToDecrypt"),
-            Self::Sign(name) => ("asymmetricSign", name, "cloudkms.cryptoKeyVersions.useToSign"),
-            Self::PublicKey(name) => ("getPublicKey", name, "cloudkms.cryptoKeyVersions.viewPublicKey"),
-        }
-    }
-}
-
-/// Answers a request whose path is `/v1/<resource>`; `None` if it is none of KMS's.
-pub(crate) async fn handle(
-    kms: &Kms,
-    method: &Method,
-    resource: &str,
-    query: Option<&str>,
-    headers: &HeaderMap,
-    body: Body,
-) -> Option<Response<Body>> {
-    let call = Call::parse(method, resource)?;
-    // The official client asks for enumerations as numbers (`$alt=json;enum-encoding=int`); others get names.
-    let numbers = query.is_some_and(|query| {
-        form_urlencoded::parse(query.as_bytes()).any(|(k, v)| k.ends_with("alt") && v.contains("enum-encoding=int"))
-    });
-    let body = match respond::body(body, 4 * MAX_DATA).await {
-        Ok(body) => body,
-        Err(error) => return Some(error.into_http()),
-    };
-    Some(match kms.answer(&call, &body, respond::bearer(headers), numbers) {
-        Ok(reply) => respond::json(StatusCode::OK, &reply),
-        Err(error) => error.into_http(),
-    })
 }
 
 impl Kms {
-    fn answer(&self, call: &Call<'_>, body: &[u8], token: Option<&str>, numbers: bool) -> Result<Value, ApiError> {
-        let (method, resource, permission) = call.describe();
-        let admitted = self.iam.authorize("kms", method, token, permission, resource)?;
-        let outcome = match call {
-            Call::Encrypt(name) => self.encrypt(name, &Fields::parse(body)?),
-            Call::Decrypt(name) => self.decrypt(name, &Fields::parse(body)?),
-            Call::Sign(name) => self.sign(name, &Fields::parse(body)?),
-            Call::PublicKey(name) => self.public_key(name, numbers),
-        };
-        let principal = admitted.identity.to_string();
-        let decision = Decision { service: "kms", method, principal: &principal, resource };
-        match outcome {
-            Ok(mut reply) => {
-                reply["protectionLevel"] = if numbers { json!(1) } else { json!("SOFTWARE") };
-                self.audit.allow(decision, admitted.clause);
-                Ok(reply)
+    /// Answers a REST call, if it is one of these.
+    pub(crate) fn rest(&self, rest: &Rest<'_>) -> Option<Result<Value, ApiError>> {
+        let call = Call::parse(rest.method, rest.resource)?;
+        Some(self.answer(&call, rest))
+    }
+
+    fn answer(&self, call: &Call<'_>, rest: &Rest<'_>) -> Result<Value, ApiError> {
+        // The official client asks for enumerations as numbers (`$alt=json;enum-encoding=int`); others get names.
+        let query = rest.query;
+        let numbers = ["$alt", "alt"]
+            .iter()
+            .any(|name| respond::parameter(query, name).is_some_and(|value| value.contains("enum-encoding=int")));
+        let (form, token) = (Form { numbers }, rest.token);
+        let fields = Fields::parse(rest.body)?;
+        let name = |name: &str| pb::Name { name: name.to_owned() };
+        let parent = |parent: &str| pb::ListVersionsRequest { parent: parent.to_owned() };
+        match *call {
+            Call::Encrypt(name) => {
+                let request = pb::EncryptRequest {
+                    name: name.to_owned(),
+                    plaintext: fields.bytes("plaintext")?,
+                    additional_authenticated_data: fields.bytes("additionalAuthenticatedData")?,
+                    plaintext_crc32c: fields.int("plaintextCrc32c")?,
+                    additional_authenticated_data_crc32c: fields.int("additionalAuthenticatedDataCrc32c")?,
+                };
+                self.encrypt(token, request).map(|reply| form.encrypted(&reply))
             }
-            Err(error) => {
-                self.audit.deny(decision, error.message.clone());
-                Err(error)
+            Call::Decrypt(name) => {
+                let request = pb::DecryptRequest {
+                    name: name.to_owned(),
+                    ciphertext: fields.bytes("ciphertext")?,
+                    additional_authenticated_data: fields.bytes("additionalAuthenticatedData")?,
+                    ciphertext_crc32c: fields.int("ciphertextCrc32c")?,
+                    additional_authenticated_data_crc32c: fields.int("additionalAuthenticatedDataCrc32c")?,
+                };
+                self.decrypt(token, request).map(|reply| form.decrypted(&reply))
+            }
+            Call::Sign(name) => {
+                let request = pb::AsymmetricSignRequest {
+                    name: name.to_owned(),
+                    digest: digest(&fields)?,
+                    digest_crc32c: fields.int("digestCrc32c")?,
+                    data: fields.bytes("data")?,
+                    data_crc32c: fields.int("dataCrc32c")?,
+                };
+                self.asymmetric_sign(token, request).map(|reply| form.signed(&reply))
+            }
+            Call::AsymmetricDecrypt(name) => {
+                let request = pb::AsymmetricDecryptRequest {
+                    name: name.to_owned(),
+                    ciphertext: fields.bytes("ciphertext")?,
+                    ciphertext_crc32c: fields.int("ciphertextCrc32c")?,
+                };
+                self.asymmetric_decrypt(token, request).map(|reply| form.opened(&reply))
+            }
+            Call::PublicKey(version) => self.public_key(token, name(version)).map(|reply| form.public_key(&reply)),
+            Call::Key(key) => self.get_key(token, name(key)).map(|reply| form.key(&reply)),
+            Call::Version(version) => self.get_version(token, name(version)).map(|reply| form.version(&reply)),
+            Call::Destroy(version) => self.destroy(token, name(version)).map(|reply| form.version(&reply)),
+            Call::Restore(version) => self.restore(token, name(version)).map(|reply| form.version(&reply)),
+            Call::Versions(key) => self.list_versions(token, parent(key)).map(|reply| {
+                let versions: Vec<Value> = reply.crypto_key_versions.iter().map(|v| form.version(v)).collect();
+                json!({"cryptoKeyVersions": versions, "totalSize": reply.total_size})
+            }),
+            Call::CreateVersion(key) => self.create_version_call(token, parent(key)).map(|reply| form.version(&reply)),
+            Call::UpdateVersion(version) => {
+                let state = fields.enumeration("state", &VersionState::ALL.map(VersionState::wire))?;
+                let version =
+                    pb::CryptoKeyVersion { name: version.to_owned(), state, ..pb::CryptoKeyVersion::default() };
+                let paths =
+                    respond::parameter(query, "updateMask").map(|mask| mask.split(',').map(str::to_owned).collect());
+                let request = pb::UpdateVersionRequest {
+                    crypto_key_version: Some(version),
+                    update_mask: paths.map(|paths| pb::FieldMask { paths }),
+                };
+                self.update_version(token, request).map(|reply| form.version(&reply))
+            }
+            Call::UpdatePrimary(key) => {
+                let request = pb::UpdatePrimaryRequest {
+                    name: key.to_owned(),
+                    crypto_key_version_id: fields.text("cryptoKeyVersionId")?,
+                };
+                self.update_primary(token, request).map(|reply| form.key(&reply))
+            }
+            Call::CreateKey(parent) => {
+                let purposes = [Purpose::EncryptDecrypt, Purpose::AsymmetricSign, Purpose::AsymmetricDecrypt];
+                let purpose = fields.enumeration("purpose", &purposes.map(Purpose::wire))?;
+                let template = fields.object("versionTemplate")?;
+                let template =
+                    pb::Template { protection_level: 1, algorithm: template.enumeration("algorithm", &ALGORITHMS)? };
+                let key = pb::CryptoKey { purpose, version_template: Some(template), ..pb::CryptoKey::default() };
+                let request = pb::CreateKeyRequest {
+                    parent: parent.to_owned(),
+                    crypto_key_id: respond::parameter(query, "cryptoKeyId").unwrap_or_default(),
+                    crypto_key: Some(key),
+                };
+                self.create_key_call(token, request).map(|reply| form.key(&reply))
             }
         }
     }
-
-    fn encrypt(&self, name: &str, fields: &Fields) -> Result<Value, ApiError> {
-        let key = name.strip_suffix("/cryptoKeyVersions/1").unwrap_or(name);
-        let plaintext = fields.bytes("plaintext", "plaintextCrc32c")?;
-        let additional = fields.bytes("additionalAuthenticatedData", "additionalAuthenticatedDataCrc32c")?;
-        let material = self.material(key, Purpose::EncryptDecrypt)?;
-        let Material::Symmetric(secret) = &*material else { return Err(internal()) };
-        let sealed = ciphertext::encrypt(secret, key, &plaintext.data, &additional.data).ok_or_else(internal)?;
-        Ok(json!({
-            "name": format!("{key}/cryptoKeyVersions/1"),
-            "ciphertext": STANDARD.encode(&sealed),
-            "ciphertextCrc32c": checksum(&sealed),
-            "verifiedPlaintextCrc32c": plaintext.verified,
-            "verifiedAdditionalAuthenticatedDataCrc32c": additional.verified,
-        }))
-    }
-
-    fn decrypt(&self, name: &str, fields: &Fields) -> Result<Value, ApiError> {
-        let sealed = fields.bytes("ciphertext", "ciphertextCrc32c")?;
-        let additional = fields.bytes("additionalAuthenticatedData", "additionalAuthenticatedDataCrc32c")?;
-        let material = self.material(name, Purpose::EncryptDecrypt)?;
-        let Material::Symmetric(secret) = &*material else { return Err(internal()) };
-        let plaintext = ciphertext::decrypt(secret, name, &sealed.data, &additional.data)
-            .ok_or_else(|| ApiError::new(Code::InvalidArgument, "Decryption failed: the ciphertext is invalid."))?;
-        Ok(json!({
-            "plaintext": STANDARD.encode(&plaintext),
-            "plaintextCrc32c": checksum(&plaintext),
-            "usedPrimary": true,
-        }))
-    }
-
-    fn sign(&self, name: &str, fields: &Fields) -> Result<Value, ApiError> {
-        let key = version_of(name)?;
-        let material = self.material(key, Purpose::AsymmetricSign)?;
-        let Material::Signing(signing) = &*material else { return Err(internal()) };
-        let digest = fields.digest(signing.algorithm())?;
-        let data = fields.bytes("data", "dataCrc32c")?;
-        let signature = match (&digest, data.data.is_empty()) {
-            (Some(digest), true) => signing.sign(&digest.data),
-            (None, false) => signing.sign_data(&data.data),
-            _ => return Err(invalid("Exactly one of digest and data must be given.")),
-        };
-        let signature = signature.ok_or_else(internal)?;
-        Ok(json!({
-            "name": name,
-            "signature": STANDARD.encode(&signature),
-            "signatureCrc32c": checksum(&signature),
-            "verifiedDigestCrc32c": digest.is_some_and(|digest| digest.verified),
-            "verifiedDataCrc32c": data.verified,
-        }))
-    }
-
-    fn public_key(&self, name: &str, numbers: bool) -> Result<Value, ApiError> {
-        let material = self.material(version_of(name)?, Purpose::AsymmetricSign)?;
-        let Material::Signing(signing) = &*material else { return Err(internal()) };
-        let pem = signing.pem().map_err(|_| internal())?;
-        let (algorithm, number) = signing.algorithm().wire();
-        Ok(json!({
-            "name": name,
-            "pem": pem,
-            "pemCrc32c": checksum(pem.as_bytes()),
-            "algorithm": if numbers { json!(number) } else { json!(algorithm) },
-            "publicKeyFormat": if numbers { json!(1) } else { json!("PEM") },
-            "publicKey": {"data": STANDARD.encode(&pem), "crc32cChecksum": checksum(pem.as_bytes())},
-        }))
-    }
 }
 
-/// The members of a request's body.
-struct Fields(Map<String, Value>);
+const ALGORITHMS: [(&str, i32); 9] = {
+    const fn signing(algorithm: SigningAlgorithm) -> (&'static str, i32) {
+        let (name, number) = algorithm.wire();
+        (name, number as i32)
+    }
+    [
+        ("GOOGLE_SYMMETRIC_ENCRYPTION", 1),
+        ("RSA_DECRYPT_OAEP_2048_SHA256", 8),
+        signing(SigningAlgorithm::P256Sha256),
+        signing(SigningAlgorithm::P384Sha384),
+        signing(SigningAlgorithm::Ed25519),
+        signing(SigningAlgorithm::RsaPkcs1Sha256),
+        signing(SigningAlgorithm::RsaPkcs1Sha512),
+        signing(SigningAlgorithm::RsaPssSha256),
+        signing(SigningAlgorithm::RsaPssSha512),
+    ]
+};
 
-/// Bytes of a request and whether a checksum came with them. It was right, or there would be no such value.
-struct Checked {
-    data: Vec<u8>,
-    verified: bool,
+/// How replies write enumerations. Checksums are int64, so strings.
+#[derive(Clone, Copy)]
+struct Form {
+    numbers: bool,
 }
 
-impl Fields {
-    fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        serde_json::from_slice(body).map(Self).map_err(|e| invalid(format!("Invalid JSON payload received. {e}")))
+impl Form {
+    fn enumeration(self, number: i32, names: &[(&str, i32)]) -> Value {
+        let name = names.iter().find(|(_, known)| *known == number).map(|(name, _)| *name);
+        name.filter(|_| !self.numbers).map_or(json!(number), |name| json!(name))
     }
 
-    fn bytes(&self, name: &str, checksum_name: &str) -> Result<Checked, ApiError> {
-        let data = decode(self.0.get(name), name)?;
-        self.check(data, name, checksum_name)
+    fn level(self, number: i32) -> Value {
+        self.enumeration(number, &[("SOFTWARE", 1)])
     }
 
-    /// The digest that a key of this algorithm signs, if the request has one.
-    fn digest(&self, algorithm: SigningAlgorithm) -> Result<Option<Checked>, ApiError> {
-        let Some(digest) = self.0.get("digest").filter(|digest| !digest.is_null()) else { return Ok(None) };
-        let (name, _) = algorithm.wire();
-        let Some((member, length)) = algorithm.digest() else {
-            return Err(invalid(format!("{name} takes data, not a digest.")));
-        };
-        let value = digest.get(member).ok_or_else(|| invalid(format!("{name} takes digest.{member} only.")))?;
-        let data = decode(Some(value), "digest")?;
-        if data.len() != length {
-            return Err(invalid(format!("digest.{member} must have {length} bytes for {name}.")));
+    fn encrypted(self, reply: &pb::EncryptResponse) -> Value {
+        json!({
+            "name": reply.name,
+            "ciphertext": STANDARD.encode(&reply.ciphertext),
+            "ciphertextCrc32c": reply.ciphertext_crc32c.map(|crc| crc.to_string()),
+            "verifiedPlaintextCrc32c": reply.verified_plaintext_crc32c,
+            "verifiedAdditionalAuthenticatedDataCrc32c": reply.verified_additional_authenticated_data_crc32c,
+            "protectionLevel": self.level(reply.protection_level),
+        })
+    }
+
+    fn decrypted(self, reply: &pb::DecryptResponse) -> Value {
+        json!({
+            "plaintext": STANDARD.encode(&reply.plaintext),
+            "plaintextCrc32c": reply.plaintext_crc32c.map(|crc| crc.to_string()),
+            "usedPrimary": reply.used_primary,
+            "protectionLevel": self.level(reply.protection_level),
+        })
+    }
+
+    fn signed(self, reply: &pb::AsymmetricSignResponse) -> Value {
+        json!({
+            "name": reply.name,
+            "signature": STANDARD.encode(&reply.signature),
+            "signatureCrc32c": reply.signature_crc32c.map(|crc| crc.to_string()),
+            "verifiedDigestCrc32c": reply.verified_digest_crc32c,
+            "verifiedDataCrc32c": reply.verified_data_crc32c,
+            "protectionLevel": self.level(reply.protection_level),
+        })
+    }
+
+    fn opened(self, reply: &pb::AsymmetricDecryptResponse) -> Value {
+        json!({
+            "plaintext": STANDARD.encode(&reply.plaintext),
+            "plaintextCrc32c": reply.plaintext_crc32c.map(|crc| crc.to_string()),
+            "verifiedCiphertextCrc32c": reply.verified_ciphertext_crc32c,
+            "protectionLevel": self.level(reply.protection_level),
+        })
+    }
+
+    fn public_key(self, reply: &pb::PublicKey) -> Value {
+        json!({
+            "name": reply.name,
+            "pem": reply.pem,
+            "pemCrc32c": reply.pem_crc32c.map(|crc| crc.to_string()),
+            "algorithm": self.enumeration(reply.algorithm, &ALGORITHMS),
+            "publicKeyFormat": self.enumeration(reply.public_key_format, &[("PEM", 1)]),
+            "protectionLevel": self.level(reply.protection_level),
+        })
+    }
+
+    fn key(self, key: &pb::CryptoKey) -> Value {
+        let purposes = [Purpose::EncryptDecrypt, Purpose::AsymmetricSign, Purpose::AsymmetricDecrypt];
+        let mut value = json!({
+            "name": key.name,
+            "purpose": self.enumeration(key.purpose, &purposes.map(Purpose::wire)),
+            "createTime": key.create_time.as_ref().map(Timestamp::text),
+            "versionTemplate": key.version_template.as_ref().map(|template| json!({
+                "protectionLevel": self.level(template.protection_level),
+                "algorithm": self.enumeration(template.algorithm, &ALGORITHMS),
+            })),
+        });
+        if let Some(primary) = &key.primary {
+            value["primary"] = self.version(primary);
         }
-        self.check(data, "digest", "digestCrc32c").map(Some)
+        value
     }
 
-    fn check(&self, data: Vec<u8>, name: &str, checksum_name: &str) -> Result<Checked, ApiError> {
-        if data.len() > MAX_DATA {
-            return Err(invalid(format!("{name} has {} bytes, at most {MAX_DATA} are allowed.", data.len())));
+    fn version(self, version: &pb::CryptoKeyVersion) -> Value {
+        let mut value = json!({
+            "name": version.name,
+            "state": self.enumeration(version.state, &VersionState::ALL.map(VersionState::wire)),
+            "protectionLevel": self.level(version.protection_level),
+            "algorithm": self.enumeration(version.algorithm, &ALGORITHMS),
+            "createTime": version.create_time.as_ref().map(Timestamp::text),
+        });
+        if let Some(time) = &version.destroy_time {
+            value["destroyTime"] = json!(time.text());
         }
-        let claimed = match self.0.get(checksum_name) {
-            None | Some(Value::Null) => return Ok(Checked { data, verified: false }),
-            // JSON form of int64; numbers are accepted as well.
-            Some(Value::String(text)) => text.parse::<i64>().ok(),
-            Some(value) => value.as_i64(),
-        };
-        let claimed = claimed.ok_or_else(|| invalid(format!("{checksum_name} is not an int64.")))?;
-        if claimed != i64::from(crc32c::crc32c(&data)) {
-            return Err(invalid(format!(
-                "The checksum in field {checksum_name} did not match the data in field {name}."
-            )));
-        }
-        Ok(Checked { data, verified: true })
+        value
     }
 }
 
-fn decode(value: Option<&Value>, name: &str) -> Result<Vec<u8>, ApiError> {
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::String(text)) => {
-            STANDARD.decode(text).map_err(|_| invalid(format!("Invalid value at '{name}' (TYPE_BYTES).")))
-        }
-        Some(_) => Err(invalid(format!("Invalid value at '{name}' (TYPE_BYTES)."))),
+fn digest(fields: &Fields) -> Result<Option<pb::Digest>, ApiError> {
+    if fields.get("digest").is_none() {
+        return Ok(None);
     }
-}
-
-/// int64 in JSON is a string.
-fn checksum(data: &[u8]) -> String {
-    crc32c::crc32c(data).to_string()
-}
-
-/// The key of `…/cryptoKeyVersions/1`, the only version there is.
-fn version_of(name: &str) -> Result<&str, ApiError> {
-    name.strip_suffix("/cryptoKeyVersions/1")
-        .ok_or_else(|| ApiError::new(Code::NotFound, format!("CryptoKeyVersion {name} not found.")))
-}
-
-fn invalid(message: impl Into<String>) -> ApiError {
-    ApiError::new(Code::InvalidArgument, message)
-}
-
-fn internal() -> ApiError {
-    ApiError::new(Code::FailedPrecondition, "The key's material does not fit its purpose.")
+    let digest = fields.object("digest")?;
+    let member = |name: &str| digest.get(name).map(|_| digest.bytes(name)).transpose();
+    Ok(Some(pb::Digest { sha256: member("sha256")?, sha384: member("sha384")?, sha512: member("sha512")? }))
 }

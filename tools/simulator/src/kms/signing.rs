@@ -49,6 +49,21 @@ impl SigningAlgorithm {
         }
     }
 
+    /// The algorithm of this number; `None` for one that the simulator does not have. 0 asks for the default.
+    pub(super) fn of_number(number: i32) -> Option<Self> {
+        const ALL: [SigningAlgorithm; 7] = [
+            SigningAlgorithm::P256Sha256,
+            SigningAlgorithm::P384Sha384,
+            SigningAlgorithm::Ed25519,
+            SigningAlgorithm::RsaPkcs1Sha256,
+            SigningAlgorithm::RsaPkcs1Sha512,
+            SigningAlgorithm::RsaPssSha256,
+            SigningAlgorithm::RsaPssSha512,
+        ];
+        let default = (number == 0).then_some(Self::P256Sha256);
+        default.or_else(|| ALL.into_iter().find(|algorithm| i32::from(algorithm.wire().1) == number))
+    }
+
     /// The member of `digest` that a request must have, and its length in bytes; `None` for a key that signs data.
     pub(super) const fn digest(self) -> Option<(&'static str, usize)> {
         match self {

@@ -4,12 +4,17 @@
 #![allow(clippy::expect_used)]
 
 mod console;
+mod iam;
 mod kms;
+mod kms_versions;
 mod launcher;
 mod program;
 mod pubsub;
 mod registry;
+mod rest;
 mod scene;
+mod secrets;
+mod storage;
 mod sts;
 mod tls;
 mod tokens;
