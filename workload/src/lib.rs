@@ -20,6 +20,7 @@ mod listener;
 mod log;
 mod metrics;
 mod parking;
+mod processing;
 mod processor;
 mod progress;
 mod pull;
