@@ -275,6 +275,22 @@ fn a_contract_is_held_against_the_claims_as_at_the_boot() {
 }
 
 #[test]
+fn a_signature_that_only_the_registry_has_counts_where_the_contract_lets_it() {
+    let site = Site::new(Image::Production);
+    site.world.key("b");
+    let image = site.image.to_string();
+    site.csign(&["sign", &image, "--key", "b.key", "--format", "legacy"]).expect(0, &[]);
+    site.token("t", &[]);
+    let contract = ["--contract", "collaboration.toml", "--allow-simulated"];
+    let good = site.world.read("collaboration.toml");
+    let second = format!("{good}[[party]]\nname = \"b\"\npublic_key = '''\n{}'''\n", site.world.read("b.pub"));
+    for (sources, status) in [("any", 0), ("registry", 0), ("token", 1), ("both", 1)] {
+        site.world.write("collaboration.toml", &format!("signatures = {{ sources = \"{sources}\" }}\n{second}"));
+        site.verify("t", &contract).expect(status, &["signature of b"]);
+    }
+}
+
+#[test]
 fn a_debug_machines_token_is_rejected_under_the_contract() {
     let site = Site::new(Image::Debug);
     site.token("t", &[]);

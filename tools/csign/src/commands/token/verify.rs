@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use csign_attestation::{Expected, Jwks, Keys, LIMITS, PkiRoots, RootPin, Thumbprint, verify};
 use csign_contract::{Contract, Environment, GOOGLE_ISSUER};
+use csign_policy::ContractPolicy;
 use csign_registry::evidence::{self, Place};
 use csign_trust::{BootCheck, ExitStatus, Roster, Verdict};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -24,7 +25,7 @@ const LEEWAY: u32 = 30;
 /// Verify a token: signature, issuer, audience, times, nonce; with a contract, every claim that decides
 ///
 /// With --contract the token is held against it as the workload holds its own when it starts: the platform, the operator,
-/// the image, and who signed it, which is also looked up in the registry where the token does not name enough signers.
+/// the image, who signed it, and the policies over attestations; the registry is asked where the contract lets it decide.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  csign token verify token --audience https://example.com --nonce 0123456789abcdef\n  csign token verify token --audience https://csign.dev/workload/boot --contract collaboration.toml\n  csign token verify token --audience https://example.com --type pki\n  csign token verify token --audience https://example.com --jwks keys.json"
@@ -95,11 +96,12 @@ pub(super) async fn run(args: &Args, context: &Context) -> CommandResult {
         return Ok(ExitStatus::Success);
     };
     let roster = Roster::of_contract(contract)?;
+    let policies = ContractPolicy::of_contract(contract, now)?;
     let mut check = BootCheck::new(contract, &roster, token.expose(), &keys, &expected)?;
-    if check.platform_holds() && !check.image().is_complete() {
+    if check.platform_holds() && (check.wants_registry() || !policies.is_empty()) {
         let client = context.registry()?;
         let place = Place::Registry(&client, context.attachments_of(check.pinned()));
-        evidence::gather(&place, check.image()).await;
+        evidence::gather_boot(&place, &mut check, &policies).await;
     }
     let report = check.report();
     let verdict = report.verdict();
