@@ -18,6 +18,8 @@ use serde_json::Value;
 const KEY: &str = "projects/alice/locations/global/keyRings/demo/cryptoKeys/data";
 const TOPIC: &str = "projects/operator/topics/words";
 const SUBSCRIPTION: &str = "projects/operator/subscriptions/words";
+const BUCKET: &str = "models";
+const SECRET: &str = "projects/operator/secrets/database-password";
 
 /// `simulator up`; killed when dropped.
 struct Up {
@@ -74,6 +76,7 @@ fn client(bench: &Bench, up: &Up, python: &std::path::Path, arguments: &[&str]) 
     (finished.code, results)
 }
 
+/// Both ways in which the libraries speak: gRPC, which is their default, and JSON.
 #[test]
 fn googles_python_libraries_run_unchanged_with_the_environment_that_the_simulator_prints() {
     let Some(python) = peer("python-peers") else { return };
@@ -81,16 +84,26 @@ fn googles_python_libraries_run_unchanged_with_the_environment_that_the_simulato
     let up = Up::start(
         &bench,
         &config(&[
-            ("cloudkms.cryptoKeyVersions.useToEncrypt", KEY),
-            ("pubsub.topics.publish", TOPIC),
-            ("pubsub.subscriptions.consume", SUBSCRIPTION),
+            ("roles/cloudkms.cryptoKeyEncrypter", KEY),
+            ("roles/pubsub.publisher", TOPIC),
+            ("roles/pubsub.subscriber", SUBSCRIPTION),
+            ("roles/storage.objectUser", &format!("projects/_/buckets/{BUCKET}")),
+            ("roles/secretmanager.secretAccessor", SECRET),
         ]),
     );
-    let arguments = ["--key", KEY, "--topic", TOPIC, "--subscription", SUBSCRIPTION, "--transport", "rest"];
-    let (code, results) = client(&bench, &up, &python, &arguments);
-    assert_eq!(code, Some(0), "{results:#}");
-    for (service, wanted) in [("kms", "encrypted and decrypted"), ("pubsub", "acknowledged")] {
-        assert!(results[service].as_str().is_some_and(|text| text.contains(wanted)), "{results:#}");
+    for transport in ["grpc", "rest"] {
+        let messages = ["--topic", TOPIC, "--subscription", SUBSCRIPTION];
+        let others = ["--key", KEY, "--bucket", BUCKET, "--secret", SECRET, "--transport", transport];
+        let (code, results) = client(&bench, &up, &python, &[&messages[..], &others].concat());
+        assert_eq!(code, Some(0), "{transport}: {results:#}");
+        for (service, wanted) in [
+            ("kms", "encrypted and decrypted"),
+            ("pubsub", "acknowledged"),
+            ("storage", "stored, listed and read"),
+            ("secret", "was read"),
+        ] {
+            assert!(results[service].as_str().is_some_and(|text| text.contains(wanted)), "{transport}: {results:#}");
+        }
     }
 }
 
