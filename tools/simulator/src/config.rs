@@ -188,8 +188,12 @@ impl Config {
     /// Adds to an error about a resource of the configuration the line on which `text` names that resource.
     pub fn locate(text: &str, error: Error) -> Error {
         let message = error.to_string();
-        let quoted =
-            |line: &str| line.split('"').skip(1).step_by(2).any(|name| name.contains('/') && message.contains(name));
+        // Some of Google's messages have the last part of a name only.
+        let last = |name: &str| format!("resource={}", name.rsplit('/').next().unwrap_or_default());
+        let named = |name: &str| {
+            name.contains('/') && (message.contains(name) || message.contains(&format!("({})", last(name))))
+        };
+        let quoted = |line: &str| line.split('"').skip(1).step_by(2).any(named);
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#'));
         match lines.find(|(_, line)| quoted(line)) {
             Some((number, line)) => Error::Config(format!("line {}: {}: {message}", number + 1, line.trim())),
@@ -351,5 +355,7 @@ pub(crate) mod tests {
         let error =
             Error::Resource("Resource already exists in the project (resource=projects/p/topics/t).".to_owned());
         assert!(Config::locate(text, error).to_string().contains("line 3: \"projects/p/topics/t\",: Resource already"));
+        let error = Error::Resource("Resource already exists in the project (resource=t).".to_owned());
+        assert!(Config::locate(text, error).to_string().contains("line 3: "));
     }
 }

@@ -153,9 +153,7 @@ impl Iam {
         let resource = resource.to_owned();
         let is_post = call.method == axum::http::Method::POST;
         match verb {
-            "getIamPolicy" => {
-                Some(self.policy_call(call.token, &GetRequest { resource }).map(|policy| to_json(&policy)))
-            }
+            "getIamPolicy" => Some(self.read_policy(call.token, resource)),
             "setIamPolicy" if is_post => Some(self.set_from_json(call, resource)),
             "testIamPermissions" if is_post => Some(self.test_from_json(call, resource)),
             _ => None,
@@ -164,16 +162,38 @@ impl Iam {
 
     fn set_from_json(&self, call: &Rest<'_>, resource: String) -> Result<Value, ApiError> {
         let body = Fields::parse(call.body)?;
-        let policy = match body.get("policy") {
-            None => None,
-            Some(_) => Some(from_json(&body.object("policy")?)?),
-        };
-        self.set_policy_call(call.token, SetRequest { resource, policy }).map(|policy| to_json(&policy))
+        let policy = if body.get("policy").is_some() { Some(body.object("policy")?) } else { None };
+        self.write_policy(call.token, resource, policy.as_ref())
     }
 
     fn test_from_json(&self, call: &Rest<'_>, resource: String) -> Result<Value, ApiError> {
-        let permissions = Fields::parse(call.body)?.texts("permissions")?;
-        let reply = self.test_permissions(call.token, TestRequest { resource, permissions })?;
+        self.held_permissions(call.token, resource, Fields::parse(call.body)?.texts("permissions")?)
+    }
+
+    /// The policy of a resource, for whoever may read it.
+    pub(crate) fn read_policy(&self, token: Option<&str>, resource: String) -> Result<Value, ApiError> {
+        self.policy_call(token, &GetRequest { resource }).map(|policy| to_json(&policy))
+    }
+
+    /// Replaces the policy of a resource, for whoever may.
+    pub(crate) fn write_policy(
+        &self,
+        token: Option<&str>,
+        resource: String,
+        policy: Option<&Fields>,
+    ) -> Result<Value, ApiError> {
+        let policy = policy.map(from_json).transpose()?;
+        self.set_policy_call(token, SetRequest { resource, policy }).map(|policy| to_json(&policy))
+    }
+
+    /// Which of these permissions the caller has.
+    pub(crate) fn held_permissions(
+        &self,
+        token: Option<&str>,
+        resource: String,
+        permissions: Vec<String>,
+    ) -> Result<Value, ApiError> {
+        let reply = self.test_permissions(token, TestRequest { resource, permissions })?;
         Ok(json!({"permissions": reply.permissions}))
     }
 }
@@ -198,7 +218,8 @@ fn from_json(policy: &Fields) -> Result<Policy, ApiError> {
 
 /// The permission to read or write the policy of a resource, by the kind of the resource.
 fn permission(resource: &str, verb: &str) -> Result<String, ApiError> {
-    const KINDS: [(&str, &str); 6] = [
+    const KINDS: [(&str, &str); 7] = [
+        ("buckets", "storage.buckets"),
         ("cryptoKeys", "cloudkms.cryptoKeys"),
         ("keyRings", "cloudkms.keyRings"),
         ("secrets", "secretmanager.secrets"),

@@ -71,7 +71,9 @@ const ROLES: [(&str, &[&str]); 26] = [
         &[
             "storage.buckets.create",
             "storage.buckets.get",
+            "storage.buckets.getIamPolicy",
             "storage.buckets.list",
+            "storage.buckets.setIamPolicy",
             "storage.objects.create",
             "storage.objects.delete",
             "storage.objects.get",

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Subscription as Setting,
-    respond::{ApiError, Code},
+    respond::{ApiError, Code, Timestamp},
 };
 
 /// What a subscription's topic is called once it was deleted.
@@ -263,7 +263,7 @@ impl Broker {
 fn letter(exhausted: Exhausted, subscription: &str) -> Published {
     let mut message = Arc::unwrap_or_clone(exhausted.message);
     let project = subscription.split('/').nth(1).unwrap_or_default();
-    let published = seconds_as_rfc3339(message.publish_time);
+    let published = Timestamp::of(message.publish_time).text();
     for (name, value) in [
         ("CloudPubSubDeadLetterSourceDeliveryCount", exhausted.deliveries.to_string()),
         ("CloudPubSubDeadLetterSourceSubscription", last(subscription).to_owned()),
@@ -273,20 +273,6 @@ fn letter(exhausted: Exhausted, subscription: &str) -> Published {
         message.attributes.insert(name.to_owned(), value);
     }
     message
-}
-
-fn seconds_as_rfc3339(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86400, seconds % 86400);
-    // Days since 0000-03-01 in the proleptic Gregorian calendar, as eras of 400 years.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
 }
 
 fn is_below(name: &str, project: &str) -> bool {

@@ -24,7 +24,7 @@ use crate::{
     audit::{Audit, Decision},
     clock::Clock,
     config::Subscription as Setting,
-    iam::Iam,
+    iam::{Call, Iam},
     respond::ApiError,
 };
 
@@ -133,15 +133,7 @@ impl PubSub {
         resource: &str,
         work: impl FnOnce() -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let admitted = self.iam.authorize("pubsub", method, token, permission, resource)?;
-        let principal = admitted.identity.to_string();
-        let decision = Decision { service: "pubsub", method, principal: &principal, resource };
-        let outcome = work();
-        match &outcome {
-            Ok(_) => self.audit.allow(decision, admitted.clause),
-            Err(error) => self.audit.deny(decision, error.message.clone()),
-        }
-        outcome
+        self.iam.perform(Call { service: "pubsub", method, token, permission, resource }, work)
     }
 
     /// The same for acknowledgements and deadlines: who may pull may do these, so only a refusal is worth a line.

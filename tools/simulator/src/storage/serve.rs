@@ -48,6 +48,8 @@ pub(crate) fn routes(storage: &Storage) -> Router {
     Router::new()
         .route("/storage/v1/b", get(list_buckets).post(create_bucket))
         .route("/storage/v1/b/{bucket}", get(get_bucket))
+        .route("/storage/v1/b/{bucket}/iam", get(get_policy).put(set_policy))
+        .route("/storage/v1/b/{bucket}/iam/testPermissions", get(test_permissions))
         .route("/storage/v1/b/{bucket}/o", get(list_objects))
         .route("/storage/v1/b/{bucket}/o/{*object}", objects())
         .route("/download/storage/v1/b/{bucket}/o/{*object}", objects())
@@ -81,6 +83,35 @@ async fn get_bucket(State(storage): State<Storage>, Path(bucket): Path<String>, 
     let token = respond::bearer(&headers);
     let work = || Ok(storage.bucket(&target.bucket)?);
     answer(storage.perform(token, "storage.buckets.get", &target.resource(), work).map(ok))
+}
+
+async fn get_policy(State(storage): State<Storage>, Path(bucket): Path<String>, headers: HeaderMap) -> Response<Body> {
+    let target = Target::new(&headers, bucket, String::new());
+    let policy = storage.iam.read_policy(respond::bearer(&headers), target.resource());
+    answer(policy.map(ok).map_err(Refusal::Api))
+}
+
+async fn set_policy(State(storage): State<Storage>, Path(bucket): Path<String>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let target = Target::new(&parts.headers, bucket, String::new());
+    let outcome = async {
+        let policy = Fields::parse(&respond::body(body, MAX_BODY).await?)?;
+        storage.iam.write_policy(respond::bearer(&parts.headers), target.resource(), Some(&policy))
+    };
+    answer(outcome.await.map(ok).map_err(Refusal::Api))
+}
+
+async fn test_permissions(
+    State(storage): State<Storage>,
+    Path(bucket): Path<String>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response<Body> {
+    let target = Target::new(&headers, bucket, String::new());
+    let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let permissions = pairs.filter(|(name, _)| name == "permissions").map(|(_, value)| value.into_owned()).collect();
+    let held = storage.iam.held_permissions(respond::bearer(&headers), target.resource(), permissions);
+    answer(held.map(ok).map_err(Refusal::Api))
 }
 
 async fn list_objects(

@@ -246,3 +246,23 @@ async fn buckets_are_created_once_by_who_may() {
     assert_eq!(create(&owner, "Bad Name").await, 400);
     assert_eq!(get(&simulator, "/storage/v1/b?project=c1", &owner).await.1["items"].as_array().map(Vec::len), Some(2));
 }
+
+#[tokio::test]
+async fn a_buckets_policy_is_set_by_who_may_and_decides_at_once() {
+    let (simulator, owner) = scene().await;
+    simulator.storage().put(BUCKET, "x", b"data").expect("an object");
+    let viewer = simulator.admin_token("user:viewer@c2.example").expect("token");
+    let path = format!("/storage/v1/b/{BUCKET}/iam");
+    let (status, mut policy) = get(&simulator, &path, &owner).await;
+    assert_eq!(status, 200, "{policy}");
+    let added = json!({"role": "roles/storage.objectViewer", "members": ["user:viewer@c2.example"]});
+    policy["bindings"].as_array_mut().expect("a list").push(added);
+    let put = async |token: &str| answer(request(&simulator, Method::PUT, &path, token).json(&policy)).await.0;
+    assert_eq!(put(&viewer).await, 403);
+    assert_eq!(download(&simulator, &viewer, "x", None).await.status(), 403);
+    assert_eq!(put(&owner).await, 200);
+    assert_eq!(download(&simulator, &viewer, "x", None).await.status(), 200);
+    assert_eq!(put(&owner).await, 409, "the etag is that of the old policy");
+    let test = format!("{path}/testPermissions?permissions=storage.objects.get&permissions=storage.objects.delete");
+    assert_eq!(get(&simulator, &test, &viewer).await.1["permissions"], json!(["storage.objects.get"]));
+}

@@ -295,3 +295,17 @@ async fn requests_in_json_work_and_malformed_ones_say_what_is_wrong() {
         assert_eq!((status, body["error"].as_str()), (400, Some(error)), "{member}: {body}");
     }
 }
+
+#[tokio::test]
+async fn a_key_that_was_rotated_is_accepted_until_it_is_retired_and_no_longer() {
+    let simulator = start().await;
+    let old = token(&simulator, Image::Production, agreed(), 1);
+    simulator.issuer().rotate().expect("rotates");
+    let new = token(&simulator, Image::Production, agreed(), 1);
+    assert_eq!(exchange(&simulator, &old, &audience(1)).await.0, 200, "both keys are published");
+    assert_eq!(exchange(&simulator, &new, &audience(1)).await.0, 200);
+    simulator.issuer().retire();
+    let (status, body) = exchange(&simulator, &old, &audience(1)).await;
+    assert_eq!((status, body["error"].as_str()), (400, Some("invalid_grant")), "{body}");
+    assert_eq!(exchange(&simulator, &new, &audience(1)).await.0, 200);
+}
