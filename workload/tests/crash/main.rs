@@ -65,7 +65,8 @@ async fn four_workloads_on_one_postgresql_count_exactly_whatever_is_killed_or_fa
 #[ignore = "takes minutes; .ci/run has a step for it"]
 async fn one_workload_with_an_embedded_store_counts_exactly_whatever_is_killed_or_fails() {
     let site = Site::with_contract(|text| load::with_state(&text, "kind = \"embedded\"")).await;
-    let file = crash(site, Run::of(1)).await.path("var/lib/csign/state.redb");
+    let site = crash(site, Run::of(1)).await;
+    let file = site.path("var/lib/csign/state.redb");
     assert!(!verdict::holds_plaintext(&std::fs::read(file).unwrap()), "words in the store's file");
 }
 

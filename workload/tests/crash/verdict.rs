@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use simulator::pubsub::Published;
 use workload::{Metrics, State};
 
 use crate::{
-    load::{Load, MARK},
+    load::{DEAD_SUBSCRIPTION, Load, MARK},
     support::Site,
 };
 
@@ -34,9 +35,18 @@ pub(crate) async fn check(site: &Site, load: &Load) {
     }
     assert_eq!(state.refusals().await.unwrap(), refusals, "refused messages, by reason");
     state.close().await;
+    // Published at least once: a workload may be killed between that and the acknowledgement.
+    let letters = site.simulator.pubsub().waiting(DEAD_SUBSCRIPTION).unwrap();
+    let text = |letter: &Published, name: &str| letter.attributes.get(name).cloned().unwrap_or_default();
+    let told: BTreeMap<String, String> =
+        letters.iter().map(|letter| (text(letter, "csign_delivery"), text(letter, "csign_reason"))).collect();
+    let wanted: BTreeMap<String, String> =
+        load.poison.iter().map(|(id, code)| (id.clone(), (*code).to_owned())).collect();
+    assert!(told == wanted, "{} poisonous messages, {} of them in the dead-letter topic", wanted.len(), told.len());
+    assert!(!letters.iter().any(|letter| holds_plaintext(&letter.data)), "words in the dead-letter topic");
 }
 
 /// Is a word in there as it was written?
 pub(crate) fn holds_plaintext(bytes: &[u8]) -> bool {
-    bytes.windows(MARK.len()).any(|window| window == MARK.as_bytes())
+    String::from_utf8_lossy(bytes).contains(MARK)
 }
