@@ -88,7 +88,12 @@ impl fmt::Display for Clause {
 /// The deciding clauses in one line.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, clause) in self.deciding().into_iter().enumerate() {
+        let deciding = self.deciding();
+        if deciding.is_empty() {
+            // Each clause holds, and all of them together took too much work.
+            return write!(f, "the condition is {}", self.outcome);
+        }
+        for (index, clause) in deciding.into_iter().enumerate() {
             write!(f, "{}{clause}", if index == 0 { "" } else { "; " })?;
         }
         Ok(())

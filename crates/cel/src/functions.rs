@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Largest compiled regular expression, in bytes.
-const MAX_PATTERN: usize = 64 * 1024;
+const MAX_PATTERN: usize = 16 * 1024;
 
 /// Steps that compiling a regular expression counts for.
 const COMPILING: usize = 2_000;
@@ -137,8 +137,8 @@ fn matches(run: &mut Evaluation<'_>, text: &str, pattern: &str) -> Result {
             .map_err(|error| EvalError::Pattern(format!("invalid regular expression: {error}")))?;
         run.patterns.insert(pattern.to_owned(), compiled);
     }
-    // Matching takes the product of both lengths at worst.
-    run.charge(text.len().saturating_mul(pattern.len().max(16)) / 256)?;
+    // Matching takes the product of the text's length and the bounded pattern's at worst.
+    run.charge(text.len().max(pattern.len()))?;
     Ok(Value::Bool(run.patterns.get(pattern).is_some_and(|regex| regex.is_match(text))))
 }
 

@@ -68,6 +68,10 @@ fn work_beyond_the_bound_is_an_error_and_not_a_long_wait() {
         assert!(absorbed.evaluate(&variables()).is_err(), "{source}");
     }
     assert_eq!(condition(&exponential).holds(&variables()), Ok(false), "no pattern backtracks without end");
+    let one = format!("{digits}.all(a, {digits}.all(b, {digits}.all(c, {digits}.all(d, true))))");
+    let sum = condition(&vec![one; 12].join(" && "));
+    let explanation = sum.explain(&variables());
+    assert!(!explanation.admits() && explanation.to_string().contains("steps"), "{explanation}");
     let large = condition("'a'.matches('((a{100}){100}){100}')");
     assert!(matches!(large.evaluate(&variables()), Err(EvalError::Pattern(_))), "a pattern that compiles to megabytes");
 }
