@@ -16,6 +16,7 @@ mod error;
 mod eval;
 mod explain;
 pub mod functions;
+mod infix;
 mod lexer;
 mod number;
 mod parser;

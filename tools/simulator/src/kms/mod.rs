@@ -3,6 +3,7 @@
 mod ciphertext;
 mod grpc;
 mod keyring;
+mod management;
 mod messages;
 mod operations;
 mod rest;
