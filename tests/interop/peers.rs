@@ -45,3 +45,32 @@ fn the_simulators_registry_serves_crane_skopeo_and_cosign() {
         .success();
     scene.cosign_accepts("bob");
 }
+
+#[test]
+fn crane_oras_and_skopeo_push_list_fetch_a_range_and_delete_in_the_simulators_registry() {
+    let (Some(crane), Some(oras), Some(skopeo)) = (peer("crane"), peer("oras"), peer("skopeo")) else { return };
+    let Some(registry) = Registry::with_referrers() else { return };
+    let bench = Bench::new();
+    image::write_layout(&bench.path("layout"), "hello");
+    let repository = format!("{}/demo/app", registry.address);
+    let tagged = |tag: &str| format!("{repository}:{tag}");
+    let run = |program: &std::path::Path, arguments: &[&str]| bench.run(program, arguments).success();
+    run(&crane, &["push", "layout", &tagged("crane")]);
+    let (from, to) = ("oci:layout".to_owned(), format!("docker://{}", tagged("skopeo")));
+    run(&skopeo, &["--insecure-policy", "copy", "--dest-tls-verify=false", &from, &to]);
+    std::fs::write(bench.path("note.txt"), "a note").unwrap();
+    run(&oras, &["push", "--plain-http", &tagged("oras"), "note.txt:text/plain"]);
+    run(&oras, &["attach", "--plain-http", "--artifact-type", "text/x.note", &tagged("crane"), "note.txt:text/plain"]);
+    let found = run(&oras, &["discover", "--plain-http", "--format", "json", &tagged("crane")]);
+    assert!(found.contains("text/x.note"), "{found}");
+    let mut tags: Vec<_> = run(&crane, &["ls", &repository]).lines().map(str::to_owned).collect();
+    tags.sort();
+    assert_eq!(tags, ["crane", "oras", "skopeo"]);
+    run(&crane, &["validate", "--remote", &tagged("skopeo")]);
+    run(&oras, &["pull", "--plain-http", &tagged("oras"), "--output", "pulled"]);
+    assert_eq!(std::fs::read_to_string(bench.path("pulled/note.txt")).unwrap(), "a note");
+    run(&oras, &["manifest", "delete", "--plain-http", "--force", &tagged("oras")]);
+    run(&crane, &["delete", &tagged("crane")]);
+    let left = run(&crane, &["ls", &repository]);
+    assert!(!left.contains("oras") && !left.contains("crane"), "{left}");
+}
