@@ -1,5 +1,7 @@
 //! The simulator's Pub/Sub beside Google's own emulator: the same client does the same to both, and both must do the same.
-//! Filters are not compared: the emulator takes any text for one and delivers everything.
+//!
+//! Not compared, because the emulator does not do what Google documents: it takes any text for a filter and delivers
+//! everything, and after a refusal it delivers a key's later messages before the refused one.
 
 use std::time::Duration;
 
@@ -217,24 +219,21 @@ async fn administration_answers_with_the_same_codes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ordering_keys_messages_come_in_order_also_after_a_refusal() {
+async fn an_ordering_keys_messages_come_in_order() {
     let behaviour = async |side: &mut Side| {
         let mut stream =
             side.subscribe(Subscription { enable_message_ordering: true, ..Subscription::of("ordered") }).await;
         let keyed = |text: &'static str| Message::new().set_data(text).set_ordering_key("k");
         side.publish(vec![keyed("1"), keyed("2"), keyed("3")]).await;
-        let (first, handler) = next(&mut stream).await;
-        side.say(format!("first {}", text(&first)));
-        handler.nack();
         let mut seen = Vec::new();
         for _ in 0..3 {
             let (message, handler) = next(&mut stream).await;
             seen.push(text(&message));
             handler.ack();
         }
-        side.say(format!("again {}", seen.join(" ")));
+        side.say(seen.join(" "));
     };
-    both(behaviour, &["first 1", "again 1 2 3"]).await;
+    both(behaviour, &["1 2 3"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
