@@ -29,6 +29,8 @@ const NUMBERS: TableDefinition<'_, &Key, &[u8]> = TableDefinition::new("numbers"
 
 /// The newest format that this program knows. Format 0 had words and ids as they are.
 const FORMAT: u64 = 1;
+/// Bytes of the file that are kept in memory: redb's own default, 1 GiB, would let memory grow with the messages.
+const CACHE: usize = 64 << 20;
 
 /// The file.
 #[derive(Debug)]
@@ -54,7 +56,8 @@ impl Embedded {
 
     /// Opens a store on other storage than a file.
     pub(crate) fn on(storage: impl redb::StorageBackend) -> Result<Self, StateError> {
-        let database = Database::builder().create_with_backend(storage).map_err(StateError::opening)?;
+        let database =
+            Database::builder().set_cache_size(CACHE).create_with_backend(storage).map_err(StateError::opening)?;
         Ok(Self { path: None, database: RwLock::new(Slot::Open(database)) })
     }
 
@@ -189,7 +192,7 @@ fn open(path: &Path) -> Result<Database, StateError> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
     }
-    Database::create(path).map_err(|error| failed(error.to_string()))
+    Database::builder().set_cache_size(CACHE).create(path).map_err(|error| failed(error.to_string()))
 }
 
 fn commit(
