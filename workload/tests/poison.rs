@@ -49,7 +49,7 @@ async fn poison_goes_to_the_dead_letter_topic_as_it_came_with_the_reason_and_wit
     let attributes = |message: &'static str| {
         vec![("version", "1"), ("collaborator", first), ("message", message), ("note", CANARY), ("key", "")]
     };
-    let long = "x".repeat(2000);
+    let long = "x".repeat(900);
     let poison = [
         ("foreign-key", not_text.clone(), attributes("m1")),
         ("not-text", not_text.clone(), attributes("m1")[..4].to_vec()),
@@ -78,7 +78,7 @@ async fn poison_goes_to_the_dead_letter_topic_as_it_came_with_the_reason_and_wit
         } else {
             assert_eq!(letter.data, data, "{code}");
         }
-        for (name, value) in attributes.iter().filter(|(name, value)| *name != "note" && value.len() < 1000) {
+        for (name, value) in attributes.iter().filter(|(name, value)| *name != "note") {
             assert_eq!(letter.attributes[*name], *value, "{code}");
         }
     }
