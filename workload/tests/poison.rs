@@ -78,7 +78,7 @@ async fn poison_goes_to_the_dead_letter_topic_as_it_came_with_the_reason_and_wit
         } else {
             assert_eq!(letter.data, data, "{code}");
         }
-        for (name, value) in attributes.iter().filter(|(name, value)| *name != "note") {
+        for (name, value) in attributes.iter().filter(|(name, _)| *name != "note") {
             assert_eq!(letter.attributes[*name], *value, "{code}");
         }
     }
