@@ -1,6 +1,7 @@
 //! Opening: from the contract to a store that is this contract's, whose key is known and whose rows are whole.
 
 use csign_contract::{Contract, State as Table};
+use csign_trust::report::printable;
 
 use super::{
     Described, codec::Codec, embedded::Embedded, error::StateError, key::Wrapping, password, postgres::Link,
@@ -48,7 +49,7 @@ pub(super) async fn begin(
         // 3.
         if let Some(Described { contract: found, key }) = store.describe().await? {
             if found != want {
-                return Err(StateError::AnotherContract { found, want });
+                return Err(StateError::AnotherContract { found: printable(&found, 100), want });
             }
             // 4.
             let codec = codec(contract, wrapping.as_ref(), key.as_deref()).await?;

@@ -3,6 +3,7 @@
 use std::{error::Error as _, io, net::Ipv4Addr, time::Duration};
 
 use csign_contract::{Certificate, DatabaseUrl};
+use csign_trust::report::printable;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_postgres::{
     Client, Config, NoTls,
@@ -121,7 +122,7 @@ pub(super) fn trouble(doing: &'static str, error: &tokio_postgres::Error) -> Tro
         };
     };
     let code = server.code();
-    let why = StateError::Unavailable { doing, why: format!("{} ({})", server.message(), code.code()) };
+    let why = StateError::Unavailable { doing, why: format!("{} ({})", printable(server.message(), 300), code.code()) };
     match code.code().get(..2) {
         // Data and constraints; a program that has grown too large.
         Some("22" | "54") => Trouble::Refused(why),
