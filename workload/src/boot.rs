@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, time::SystemTime};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use csign_attestation::{Expected, JwksError, Keys, Token, TokenError};
+use csign_attestation::{Claims, Expected, JwksError, Keys, Token, TokenError};
 use csign_contract::{Contract, ContractError};
 use csign_policy::{ContractPolicy, ContractPolicyError};
 use csign_trust::{Boot, BootCheck, BootReport, ExitStatus, Refused, Roster, RosterError, Verified};
@@ -12,7 +12,7 @@ use crate::{
     endpoints::{EndpointError, Endpoints},
     ingest::IdentityError,
     issuer::{self, IssuerError},
-    launcher::{DEFAULT_AUDIENCE, Launcher, LauncherError},
+    launcher::{DEFAULT_AUDIENCE, Launcher, LauncherError, TokenType},
     log::Log,
     registry,
     setting::Setting,
@@ -88,7 +88,7 @@ impl BootError {
             Self::ReadContract { .. } | Self::Contract(_) | Self::Roster(_) | Self::Policy(_) | Self::Endpoint(_) => {
                 ExitStatus::Usage
             }
-            Self::Issuer(IssuerError::Pin(_)) => ExitStatus::Usage,
+            Self::Issuer(IssuerError::Pin(_) | IssuerError::Root(_)) => ExitStatus::Usage,
             Self::Token(_) | Self::Issuer(IssuerError::Document(_) | IssuerError::Endpoint(_)) => ExitStatus::Rejected,
             Self::Ingest(IdentityError::Authority { .. }) => ExitStatus::Usage,
             Self::Launcher(_)
@@ -130,7 +130,7 @@ impl BootError {
 /// Decides whether the workload may start.
 ///
 /// 1. Read the contract from the image. 2. Get a token from the launcher with a fresh nonce, or the default one where
-///    there is no socket; meanwhile fetch the issuer's keys. 3. Verify the token and hold its claims against the
+///    there is no socket; meanwhile fetch the issuer's keys; or a PKI token, or both, as the contract wants. 3. Verify the token and hold its claims against the
 ///    contract. 4. Take image and digest from it. 5. Gather signatures: the token's own, and the `.sig` tag where these
 ///    are not enough. 6. Every required party must have signed. 7. (Policies over attestations: not in this version.)
 /// 8. Only then is there a `Verified<Boot>`.
@@ -155,10 +155,31 @@ pub(crate) async fn boot_under(contract: &Contract, setting: &Setting, log: &Log
     }
     // 2.
     let launcher = Launcher::new(setting);
-    let (evidence, jwks) = tokio::join!(Evidence::obtain(&launcher), issuer::keys(contract, &endpoints));
-    let (evidence, jwks) = (evidence?, jwks?);
+    let kind = contract.attestation.token;
+    let (oidc, pki) = tokio::join!(
+        wanted(kind.wants_oidc(), async {
+            let (evidence, jwks) =
+                tokio::join!(Evidence::obtain(&launcher, TokenType::Oidc), issuer::keys(contract, &endpoints));
+            Ok((evidence?, Keys::from(jwks?)))
+        }),
+        wanted(kind.wants_pki(), async {
+            let keys = Keys::from(issuer::roots(contract)?);
+            Ok((Evidence::obtain(&launcher, TokenType::Pki).await?, keys))
+        })
+    );
+    let (first, second) = match (oidc?, pki?) {
+        (Some(oidc), pki) => (oidc, pki),
+        (None, Some(pki)) => (pki, None),
+        (None, None) => return Err(BootError::Machine("the contract wants no attestation token")),
+    };
     // 3. and 4.
-    let mut check = evidence.verify(contract, &roster, &jwks.into())?;
+    let (evidence, keys) = &first;
+    let unknown = |error: &BootError| matches!(error, BootError::Token(TokenError::UnknownKey(_)));
+    let verify = |keys: &Keys| evidence.verify(contract, &roster, keys);
+    let mut check = issuer::with_rotation(contract, &endpoints, keys, unknown, verify).await?;
+    if let Some((evidence, keys)) = second {
+        check.confirmed_by(&evidence.claims(contract, &keys)?);
+    }
     // 5. and 7.
     if check.platform_holds() {
         registry::gather(&mut check, &policies, &endpoints).await;
@@ -173,6 +194,11 @@ pub(crate) fn read_contract(setting: &Setting) -> Result<Contract, BootError> {
     Ok(Contract::from_canonical(&bytes)?)
 }
 
+/// The outcome of `work`, which is begun only if it is wanted.
+async fn wanted<T>(wanted: bool, work: impl Future<Output = Result<T, BootError>>) -> Result<Option<T>, BootError> {
+    if wanted { work.await.map(Some) } else { Ok(None) }
+}
+
 /// A token, and what it must say.
 struct Evidence {
     token: Token,
@@ -181,24 +207,33 @@ struct Evidence {
 }
 
 impl Evidence {
-    async fn obtain(launcher: &Launcher) -> Result<Self, BootError> {
-        if !launcher.has_socket().await? {
+    /// Without a socket there is only the default token, which is an OIDC token.
+    async fn obtain(launcher: &Launcher, kind: TokenType) -> Result<Self, BootError> {
+        if kind == TokenType::Oidc && !launcher.has_socket().await? {
             return Ok(Self { token: launcher.default_token().await?, audience: DEFAULT_AUDIENCE, nonce: None });
         }
         let nonce = fresh_nonce()?;
-        let token = launcher.token(BOOT_AUDIENCE, Some(&nonce)).await?;
+        let token = launcher.token_of(kind, BOOT_AUDIENCE, Some(&nonce)).await?;
         Ok(Self { token, audience: BOOT_AUDIENCE, nonce: Some(nonce) })
     }
 
     fn verify<'r>(&self, contract: &Contract, roster: &'r Roster, keys: &Keys) -> Result<BootCheck<'r>, BootError> {
-        let expected = Expected {
+        let expected = self.expected(contract)?;
+        Ok(BootCheck::new(contract, roster, self.token.expose(), keys, &expected)?)
+    }
+
+    fn claims(&self, contract: &Contract, keys: &Keys) -> Result<Claims, BootError> {
+        Ok(csign_attestation::verify(self.token.expose(), keys, &self.expected(contract)?)?)
+    }
+
+    fn expected<'a>(&'a self, contract: &'a Contract) -> Result<Expected<'a>, BootError> {
+        Ok(Expected {
             issuer: contract.environment.issuer(),
             audience: self.audience,
             nonce: self.nonce.as_deref(),
             now: now()?,
             leeway: LEEWAY,
-        };
-        Ok(BootCheck::new(contract, roster, self.token.expose(), keys, &expected)?)
+        })
     }
 }
 

@@ -68,6 +68,24 @@ pub enum LauncherError {
     },
 }
 
+/// Types of custom tokens. The real service takes an unknown one for the default: there is no other here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenType {
+    /// Under a key that the issuer publishes.
+    Oidc,
+    /// Under a certificate chain in the token.
+    Pki,
+}
+
+impl TokenType {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Oidc => "OIDC",
+            Self::Pki => "PKI",
+        }
+    }
+}
+
 impl Launcher {
     pub(crate) fn new(setting: &Setting) -> Self {
         Self { socket: setting.socket(), token_file: setting.token_file() }
@@ -82,9 +100,19 @@ impl Launcher {
         }
     }
 
-    /// A token for `audience`, with `nonce` in it if one is given.
+    /// An OIDC token for `audience`, with `nonce` in it if one is given.
     pub(crate) async fn token(&self, audience: &str, nonce: Option<&str>) -> Result<Token, LauncherError> {
-        let mut body = json!({"audience": audience, "token_type": "OIDC"});
+        self.token_of(TokenType::Oidc, audience, nonce).await
+    }
+
+    /// The same of any type that this workload asks for.
+    pub(crate) async fn token_of(
+        &self,
+        kind: TokenType,
+        audience: &str,
+        nonce: Option<&str>,
+    ) -> Result<Token, LauncherError> {
+        let mut body = json!({"audience": audience, "token_type": kind.name()});
         if let Some(nonce) = nonce {
             body["nonces"] = json!([nonce]);
         }

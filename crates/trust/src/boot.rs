@@ -124,6 +124,12 @@ impl<'r> BootCheck<'r> {
         Self { boot, checks, image, token, attested: Vec::new() }
     }
 
+    /// A second token, of another kind, that was verified as the first was: it must be about the same container on the same
+    /// machine.
+    pub fn confirmed_by(&mut self, other: &Claims) {
+        self.checks.push(platform::same_workload(&self.boot.claims, other));
+    }
+
     /// The image whose signatures decide.
     pub const fn pinned(&self) -> &Pinned {
         &self.boot.image

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use self::identity::Doors;
 pub use self::identity::IdentityError;
 use crate::{
-    launcher::Launcher,
+    launcher::{Launcher, TokenType},
     listener::{Bounds, Port},
     log::Log,
     metrics::Metrics,
@@ -30,6 +30,7 @@ pub(crate) struct Ingest {
     doors: Doors,
     places: BTreeMap<String, Arc<Semaphore>>,
     audience: String,
+    token_type: TokenType,
     launcher: Launcher,
     sink: Sink,
     metrics: Metrics,
@@ -63,7 +64,9 @@ impl Ingest {
         let places =
             doors.collaborators().map(|name| (name.to_owned(), Arc::new(Semaphore::new(CONNECTIONS_OF_ONE)))).collect();
         let audience = contract.ingest_audience();
-        Ok(Self { doors, places, audience, launcher, sink, metrics: metrics.clone(), log: log.clone() })
+        // Clients of a contract with both kinds verify the one whose keys they can compare with the issuer's.
+        let token_type = if contract.attestation.token.wants_oidc() { TokenType::Oidc } else { TokenType::Pki };
+        Ok(Self { doors, places, audience, token_type, launcher, sink, metrics: metrics.clone(), log: log.clone() })
     }
 
     /// Serves for ever.

@@ -75,7 +75,8 @@ impl Client {
         }
         let mut slot = self.token.lock().await;
         if slot.is_none() {
-            let asked = self.ingest.launcher.token(&self.ingest.audience, Some(&self.binding)).await;
+            let asked =
+                self.ingest.launcher.token_of(self.ingest.token_type, &self.ingest.audience, Some(&self.binding)).await;
             self.ingest.metrics.token_request(asked.is_ok());
             match asked {
                 Ok(token) => *slot = Some(token),

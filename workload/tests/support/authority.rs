@@ -1,5 +1,6 @@
 //! Certificate authorities of collaborators, and what their clients present: honest and not.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use p256::{
     ecdsa::{Signature, SigningKey, signature::Signer as _},
     pkcs8::EncodePrivateKey as _,
@@ -25,6 +26,13 @@ pub struct Identity {
 pub struct Authority {
     issuer: Issuer<'static, Key>,
     certificate: Vec<u8>,
+}
+
+/// PEM of DER bytes.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let lines = BASE64_STANDARD.encode(der);
+    let lines: Vec<&str> = lines.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 impl Key {

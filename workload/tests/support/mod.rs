@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 pub mod authority;
+pub mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -535,6 +536,12 @@ pub fn other_s(signature: &str) -> String {
     let signature = Signature::from_der(&BASE64_STANDARD.decode(signature).unwrap()).unwrap();
     let (r, s) = signature.split_scalars();
     BASE64_STANDARD.encode(Signature::from_scalars(r, -*s).unwrap().to_der().as_bytes())
+}
+
+/// What the issuer would say about this container, for an audience and a nonce.
+pub fn token_claims(issuer: &Issuer, vm: &Vm, container: &Container, audience: &str, nonce: &str) -> Value {
+    let options = TokenOptions { audience: audience.to_owned(), nonces: vec![nonce.to_owned()] };
+    issuer.claims(vm, container, &options)
 }
 
 /// Keeps what the workload writes.

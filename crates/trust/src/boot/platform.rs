@@ -66,3 +66,32 @@ fn env_override(contract: &Contract, found: &Override) -> Check {
     };
     Check::new("env_override", foreign.is_empty(), detail)
 }
+
+/// Two verified tokens about one workload. Times, nonces and signatures that came to light in between may differ.
+pub(super) fn same_workload(first: &Claims, second: &Claims) -> Check {
+    let container = |claims: &Claims| {
+        let mut container = claims.container.clone();
+        container.image_signatures.clear();
+        container
+    };
+    let differing: Vec<&str> = [
+        ("sub", first.subject == second.subject),
+        ("hwmodel", first.hwmodel == second.hwmodel),
+        ("swname", first.swname == second.swname),
+        ("secboot", first.secboot == second.secboot),
+        ("dbgstat", first.dbgstat == second.dbgstat),
+        ("support_attributes", first.support_attributes == second.support_attributes),
+        ("google_service_accounts", first.google_service_accounts == second.google_service_accounts),
+        ("submods.container", container(first) == container(second)),
+        ("submods.gce", first.gce == second.gce),
+    ]
+    .into_iter()
+    .filter_map(|(claim, same)| (!same).then_some(claim))
+    .collect();
+    let detail = if differing.is_empty() {
+        "about the same container on the same machine".to_owned()
+    } else {
+        format!("differs in {}", differing.join(", "))
+    };
+    Check::new("second token", differing.is_empty(), detail)
+}
