@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::value::Value;
 
 /// Deepest nesting of nodes: evaluation recurses this far and no further.
-pub(crate) const MAX_DEPTH: u16 = 64;
+pub(crate) const MAX_DEPTH: u16 = 48;
 
 #[derive(Clone)]
 pub(crate) struct Node {
