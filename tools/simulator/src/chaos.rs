@@ -192,7 +192,7 @@ pub(crate) async fn apply(State(chaos): State<Chaos>, request: Request, next: Ne
         (_, Some(length)) if streams => {
             response.map(|body| Body::new(Ending { body, end: Box::pin(sleep_until(Instant::now() + length)) }))
         }
-        (Fate::Lost, _) => {
+        (Fate::Lost, _) if !streams => {
             // The answer is waited for, so that the request's effect is sure to have happened.
             let _ = response.into_body().collect().await;
             Response::new(Body::new(Cut))

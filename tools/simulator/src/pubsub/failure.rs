@@ -25,3 +25,21 @@ pub(super) fn invalid_ack_ids(ids: &[String]) -> Status {
     };
     Status::with_details(Code::InvalidArgument, message, status.encode_to_vec().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_id_that_failed_is_named_as_one_that_trying_again_does_not_help() {
+        let status = invalid_ack_ids(&["ack-1".to_owned(), "ack-2".to_owned()]);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = pb::RpcStatus::decode(status.details()).expect("google.rpc.Status");
+        let info = pb::ErrorInfo::decode(details.details[0].value.as_slice()).expect("google.rpc.ErrorInfo");
+        assert_eq!((details.code, info.domain.as_str()), (3, "pubsub.googleapis.com"));
+        let mut failed: Vec<_> = info.metadata.into_iter().collect();
+        failed.sort();
+        let wanted = ["ack-1", "ack-2"].map(|id| (id.to_owned(), "PERMANENT_FAILURE_INVALID_ACK_ID".to_owned()));
+        assert_eq!(failed, wanted);
+    }
+}

@@ -404,3 +404,36 @@ fn resource(error: ApiError) -> Error {
 fn project_of(name: &str) -> &str {
     name.match_indices('/').nth(1).map_or(name, |(end, _)| &name[..end])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acknowledge_twice(exactly_once: bool) -> Answer<pb::Empty> {
+        let (topic, name) = ("projects/p/topics/t-1".to_owned(), "projects/p/subscriptions/s-1".to_owned());
+        let clock = Clock::default();
+        let audit = Audit::new(clock.clone());
+        let pubsub = PubSub::new(Iam::new(clock.clone(), audit.clone()), audit, clock);
+        pubsub.iam.bind(&name, CONSUME, "allUsers");
+        pubsub.create_topic(&topic).expect("topic");
+        let enable_exactly_once_delivery = exactly_once;
+        let setting =
+            Setting { name: name.clone(), topic: topic.clone(), enable_exactly_once_delivery, ..Setting::default() };
+        pubsub.create_subscription(&setting).expect("subscription");
+        pubsub.publish(&topic, "x", []).expect("publishes");
+        let consumer = Consumer { id: next_consumer(), max_messages: 0, max_bytes: 0, lease: None };
+        let (deliveries, _) = pubsub.take(&name, consumer).expect("pulls");
+        let ack_ids = vec![deliveries[0].ack_id.clone()];
+        let request = pb::AcknowledgeRequest { subscription: name, ack_ids };
+        pubsub.acknowledge(None, request.clone()).expect("the first time");
+        pubsub.acknowledge(None, request)
+    }
+
+    #[test]
+    fn an_acknowledgement_of_a_delivery_that_is_over_fails_only_under_exactly_once_delivery() {
+        assert!(acknowledge_twice(false).is_ok());
+        let status = acknowledge_twice(true).expect_err("the id is no longer valid");
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        assert!(!status.details().is_empty());
+    }
+}
