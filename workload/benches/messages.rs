@@ -145,10 +145,13 @@ async fn fed_envelopes(count: u32) -> (f64, f64) {
     let mut sealer = site.data_key(COLLABORATORS[0], [1; 32]).await;
     let messages: Vec<Fodder> = (0..count).map(|number| fodder(&site, &mut sealer, number)).collect();
     let message_loop = message_loop(&site).await;
+    // The first one brings the data key.
+    let mut messages = messages.into_iter();
+    assert_eq!(message_loop.feed(messages.next()).await, (1, 0));
     let (began, processor) = (Instant::now(), processor_seconds());
     let (done, again) = message_loop.feed(messages).await;
     let (took, cores) = (began.elapsed().as_secs_f64(), processor_seconds() - processor);
-    assert_eq!((done, again), (u64::from(count), 0));
+    assert_eq!((done, again), (u64::from(count) - 1, 0));
     (f64::from(count) / took, cores / took)
 }
 
@@ -158,6 +161,7 @@ async fn memory(count: u32) -> (u64, u64) {
     let mut sealer = site.data_key(COLLABORATORS[0], [1; 32]).await;
     let message_loop = message_loop(&site).await;
     let mut small = 0;
+    assert_eq!(message_loop.feed([fodder(&site, &mut sealer, count)]).await, (1, 0));
     let messages = (0..count).map(|number| {
         if number == 10_000.min(count - 1) {
             small = resident_kib();
