@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use csign_attestation::{Expected, Keys, PkiRoots, RootPin, Thumbprint};
@@ -160,7 +160,7 @@ fn resolve(text: &str, contract: &Contract) -> Result<SocketAddr, Failure> {
 }
 
 fn identity(args: &Args) -> Result<Identity, Failure> {
-    let bad = |path: &PathBuf, error: rustls_pki_types::pem::Error| {
+    let bad = |path: &Path, error: rustls_pki_types::pem::Error| {
         Failure::usage(format_args!("{}: {error:?}", path.display())).hint("both files are PEM, the key not encrypted")
     };
     let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read(&args.cert)?)
@@ -174,7 +174,7 @@ fn identity(args: &Args) -> Result<Identity, Failure> {
     Ok(Identity { certificates, key })
 }
 
-fn message(path: &PathBuf, id: &str) -> Result<(String, Bytes), Failure> {
+fn message(path: &Path, id: &str) -> Result<(String, Bytes), Failure> {
     if !is_message_id(id) {
         return Err(Failure::usage(format_args!("{id:?} is no message id: 1 to 128 of A-Z a-z 0-9 . _ -")));
     }
