@@ -24,6 +24,10 @@ kind = "google"                     # Confidential Space. "simulated" is for the
 
 [signatures]
 threshold = "all"                   # or a number: how many different parties must have signed
+# sources = "any"                   # any | token | registry | both: where their signatures must be seen at boot
+
+# [attestation]
+# token = "oidc"                    # oidc | pki | both: which kind of token the boot verifies
 
 [operator]                          # who runs the machine; the attestation token must say so
 project_id = "<operator-project>"
@@ -40,9 +44,26 @@ log_redirect = "debugonly"          # may the operator read the workload's log? 
 topic = "projects/<operator-project>/topics/<topic>"
 subscription = "projects/<operator-project>/subscriptions/<subscription>"
 print_words = false                 # true lets decrypted words into the log
+# dead_letter = "projects/<operator-project>/topics/<dead-letters>"    # where messages go that can never be processed
+# data_key_seconds = 300            # for how long a revoked grant still opens envelopes
+
+# [[policy]]                        # what the parties' attestations must say before the workload starts
+# name = "provenance"
+# predicate_type = "slsaprovenance1"
+# rego = """
+# package signature
+# default allow := false
+# allow if input.predicate.buildDefinition.buildType == "<build type>"
+# """
 
 # [state]                           # absent: the counts are in a file in the container
 # kind = "postgres"                 # several workloads share a database: docs/state.md says what else it needs
+
+# [health]
+# port = 8080                       # /healthz, /readyz and /metrics, without TLS and without content
+
+# [ingest]
+# port = 8443                       # collaborators may send data over TLS; see [party.collaborator.ingest]
 
 # Everyone who must sign, each with a key of their own. Confidential Space reads ECDSA P-256 and RSA keys; with RSA,
 # algorithm = "RSASSA_PSS_SHA256" states another padding than PKCS#1 v1.5.
@@ -60,6 +81,11 @@ public_key = """
 [party.collaborator]                # only for parties that send data
 kms_key = "projects/<p>/locations/<l>/keyRings/<r>/cryptoKeys/<k>"
 identity_provider = "//iam.googleapis.com/projects/<number>/locations/global/workloadIdentityPools/<pool>/providers/<provider>"
+# [party.collaborator.ingest]       # with [ingest]: the certificate authority of this collaborator's own clients
+# server_name = "collaborator-1.workload.internal"
+# client_ca = """
+# <PEM certificate>
+# """
 "#
     )
 }

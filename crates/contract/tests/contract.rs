@@ -201,6 +201,34 @@ fn the_template_says_what_is_still_to_fill_in() {
 }
 
 #[test]
+fn what_the_template_shows_in_comments_is_valid_once_it_is_filled_in() {
+    let certificate = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----";
+    let text = template("word-count", "r.example/team/app", Some(&pem(1)))
+        .replace("<paste the output of: csign public-key --key KEY>", pem(2).trim())
+        .replace("<PEM certificate>", &certificate.replace('\n', "\n# "))
+        .replace("<number>", "1")
+        .replace("<name>@<operator-project>.iam", "name@operator.iam");
+    let mut inside = false;
+    let lines = text.lines().map(|line| {
+        let Some(rest) = line.strip_prefix("# ") else { return line.to_owned() };
+        let name = rest.split_whitespace().next().unwrap_or_default();
+        let setting = rest.starts_with('[') || rest.split_whitespace().nth(1) == Some("=");
+        // The other environment and the other store need more than the template shows.
+        let other = ["kind", "issuer", "issuer_keys", "algorithm", "[state]"].contains(&name);
+        let shown = inside || (setting && !other);
+        if shown && rest.matches("\"\"\"").count() == 1 {
+            inside = !inside;
+        }
+        if shown { rest.to_owned() } else { line.to_owned() }
+    });
+    let text: Vec<String> = lines.collect();
+    let text = text.join("\n").replace(['<', '>'], "").replace("operator-project", "operator");
+    let contract = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(contract.policies.len(), 1);
+    assert!(contract.health.is_some() && contract.ingest.is_some() && contract.messages.dead_letter.is_some());
+}
+
+#[test]
 fn an_algorithm_is_stated_once_and_belongs_to_the_key() {
     let plain = parse(&sample()).expect("valid");
     let stated = |algorithm: &str| {
