@@ -229,6 +229,16 @@ fn what_the_template_shows_in_comments_is_valid_once_it_is_filled_in() {
 }
 
 #[test]
+fn what_ciphertexts_are_bound_to_is_a_format_that_others_write_too() {
+    let contract = parse(&sample()).expect("valid");
+    let (binding, digest) = (contract.binding(), contract.digest());
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    assert_eq!(text(binding.data_key("c1")), format!("csign.data-key.v1\n{digest}\nc1"));
+    assert_eq!(text(binding.message(Encryption::Direct, "c1", "m1")), format!("csign.message.v1\n{digest}\nc1\nm1"));
+    assert_eq!(text(binding.message(Encryption::Envelope, "c1", "m1")), format!("csign.envelope.v1\n{digest}\nc1\nm1"));
+}
+
+#[test]
 fn an_algorithm_is_stated_once_and_belongs_to_the_key() {
     let plain = parse(&sample()).expect("valid");
     let stated = |algorithm: &str| {
