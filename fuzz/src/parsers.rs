@@ -25,7 +25,7 @@ use csign_oci::{
 use csign_policy::{Decision, Policy, PolicyError, RegoVersion};
 use csign_registry::fuzzing;
 use csign_sbom::{Bill, Crates, ImageFacts, LockFile, Timestamp, cyclonedx, spdx};
-use csign_trust::exchange::{Approval, Request};
+use csign_trust::exchange::{Approval, RebuildRecord, Request};
 
 use crate::seeds;
 
@@ -63,6 +63,7 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "discovery", accepts: discovery, seed: || seeds::DISCOVERY.into() },
     Parser { name: "key_file", accepts: key_file, seed: || seeds::KEY_FILE.into() },
     Parser { name: "request", accepts: request, seed: || seeds::REQUEST.into() },
+    Parser { name: "rebuild_record", accepts: rebuild_record, seed: || seeds::REBUILD_RECORD.into() },
     Parser { name: "approval", accepts: approval, seed: || seeds::APPROVAL.into() },
     Parser { name: "artifact", accepts: fuzzing::artifact, seed: || seeds::MANIFEST.into() },
     Parser { name: "challenge", accepts: challenge, seed: || seeds::CHALLENGE.into() },
@@ -246,6 +247,15 @@ fn request(bytes: &[u8]) -> bool {
     let Ok(request) = Request::parse(bytes) else { return false };
     assert!(request.check(contract()).is_err(), "the seed's digest is of another contract");
     Request::parse(request.to_text().expect("what was parsed can be written").as_bytes())
+        .expect("what is written parses");
+    true
+}
+
+fn rebuild_record(bytes: &[u8]) -> bool {
+    let Ok(record) = RebuildRecord::parse(bytes) else { return false };
+    let request = Request::parse(seeds::REQUEST.as_bytes()).expect("the seed parses");
+    assert!(record.check(contract(), &request, b"").is_err(), "a record of no request");
+    RebuildRecord::parse(record.to_text().expect("what was parsed can be written").as_bytes())
         .expect("what is written parses");
     true
 }

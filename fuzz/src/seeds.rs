@@ -129,6 +129,16 @@ pub(crate) const REQUEST: &str = r#"{"kind":"csign-request","version":1,"reposit
 "source":{"recipe":"cargo-musl","revision":"abc"},"signatures":[{"party":"one","payload":"{}",
 "keyId":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}]}"#;
 
+pub(crate) const REBUILD_RECORD: &str = r#"{"kind":"csign-rebuild","version":1,"repository":"registry.example/app",
+"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","reproduced":{
+"contract":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","recipe":"cargo-musl",
+"sourceRevision":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","toolchain":"rustc 1.95.0","rebuilt":true,"rebuild":{
+"request":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","revisionFrom":"request",
+"sources":"git+https://git.example/x","submodules":{"a":"b"},"rustc":"rustc 1.95.0","cargo":"cargo 1.95.0","linker":{
+"name":"rust-lld","version":"LLD 22","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},
+"environment":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","network":"none"}},
+"environment":{"CC":"/bin/false","PATH":null},"started":"2024-01-01T00:00:00Z","finished":"2024-01-01T00:00:00Z"}"#;
+
 pub(crate) const APPROVAL: &str = r#"{"kind":"csign-approval","version":1,"party":"one",
 "keyId":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","repository":"registry.example/app",
 "digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",

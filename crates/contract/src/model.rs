@@ -78,6 +78,8 @@ pub enum Recipe {
     CargoMusl,
     /// `x86_64-unknown-linux-gnu` with a static C library: depends on the distribution that builds.
     CargoGnuStatic,
+    /// `bazel build //workload:image` of the workspace, with the contract as a file in it.
+    Bazel,
 }
 
 impl Recipe {
@@ -86,6 +88,7 @@ impl Recipe {
         match self {
             Self::CargoMusl => "cargo-musl",
             Self::CargoGnuStatic => "cargo-gnu-static",
+            Self::Bazel => "bazel",
         }
     }
 }

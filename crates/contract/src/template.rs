@@ -14,7 +14,7 @@ name = "{name}"
 repository = "{repository}"         # without tag or digest
 
 [build]
-recipe = "cargo-musl"               # cargo-musl | cargo-gnu-static
+recipe = "cargo-musl"               # cargo-musl | cargo-gnu-static | bazel
 
 [environment]
 kind = "google"                     # Confidential Space. "simulated" is for the simulator alone:

@@ -7,6 +7,7 @@ pub mod dsse;
 pub mod key;
 mod key_id;
 pub mod predicate;
+mod reproduced;
 pub mod sig_image;
 pub mod simple_signing;
 pub mod statement;

@@ -6,6 +6,8 @@ use csign_oci::{Digest, Reference, json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::reproduced::{Rebuild, Reproduced, RevisionFrom, Tool};
+
 /// `_type` of statements in sigstore bundles.
 pub const STATEMENT_V1: &str = "https://in-toto.io/Statement/v1";
 /// `_type` of statements under cosign's `.att` tag.
@@ -42,27 +44,6 @@ pub struct Subject {
     /// `-a` pairs of a signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, Value>>,
-}
-
-/// What a party states that rebuilt the image: sources, recipe and tools, and the digest that came out (the subject).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Reproduced {
-    /// Canonical digest of the contract.
-    pub contract: Digest,
-    /// The recipe that was run.
-    pub recipe: String,
-    /// Source revision that was built, as version control names it; absent where there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_revision: Option<String>,
-    /// sha256 of the lock file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lock_file: Option<Digest>,
-    /// `rustc -vV`, first line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub toolchain: Option<String>,
-    /// Did this party rebuild the image itself, or does it rely on the request?
-    pub rebuilt: bool,
 }
 
 /// Why a statement is refused.

@@ -3,9 +3,15 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csign_contract::Contract;
-use csign_envelope::{PublicKey, dsse, statement::Reproduced};
+use csign_envelope::{
+    PublicKey, dsse,
+    statement::{Rebuild, Reproduced, RevisionFrom, Tool},
+};
 use csign_oci::{Digest, Pinned};
-use csign_trust::exchange::{Approval, ApprovalError, Request, RequestError, Signed, Source};
+use csign_trust::exchange::{
+    Approval, ApprovalError, RebuildRecord, RecordError, Request, RequestError, Signed, Source, Variables,
+    environment_digest,
+};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 
 fn signing(seed: u8) -> SigningKey {
@@ -47,6 +53,7 @@ fn approval(party: &str, seed: u8) -> Approval {
         lock_file: None,
         toolchain: None,
         rebuilt: true,
+        rebuild: None,
     };
     let pae = |statement: Vec<u8>| dsse::pae(dsse::IN_TOTO, &statement);
     let signed = Signed {
@@ -120,4 +127,95 @@ fn a_request_is_computed_again_not_believed() {
         assert!(matches!(refused, Err(RequestError::Mismatch { .. })), "{from} → {to}: {refused:?}");
     }
     assert!(Request::parse(text.replacen("csign-request", "x", 1).as_bytes()).is_err());
+}
+
+fn rebuilt(request: &Request, file: &[u8]) -> RebuildRecord {
+    let environment = Variables::from([("CC".to_owned(), Some("/bin/false".to_owned())), ("PATH".to_owned(), None)]);
+    let reproduced = Reproduced {
+        contract: contract("op").digest(),
+        recipe: "cargo-musl".into(),
+        source_revision: Some("a".repeat(40)),
+        lock_file: request.source.lock_file,
+        toolchain: Some("rustc 1.95.0".into()),
+        rebuilt: true,
+        rebuild: Some(Rebuild {
+            request: Digest::of(file),
+            revision_from: RevisionFrom::Request,
+            sources: "git+https://git.example/x".into(),
+            submodules: Default::default(),
+            rustc: None,
+            cargo: None,
+            bazel: None,
+            linker: Some(Tool { name: "rust-lld".into(), version: "LLD 22".into(), digest: Digest::of("lld") }),
+            environment: environment_digest(&environment).expect("digest"),
+            network: "a network namespace of its own".into(),
+        }),
+    };
+    RebuildRecord::new(&request.image(), reproduced, environment, ["then".into(), "now".into()])
+}
+
+#[test]
+fn a_record_of_another_rebuild_is_not_signed() {
+    let contract = contract("op");
+    let source = Source {
+        revision: Some("a".repeat(40)),
+        lock_file: Some(Digest::of("lock")),
+        repository: Some("git+https://git.example/x".into()),
+        directory: Some("sub".into()),
+        ..Source::default()
+    };
+    let request = Request::new(&contract, image().digest, source);
+    let file = request.to_text().expect("text");
+    let text = rebuilt(&request, file.as_bytes()).to_text().expect("text");
+    let check = |text: &str, file: &str| {
+        let request = Request::parse(file.as_bytes()).expect("request");
+        RebuildRecord::parse(text.as_bytes()).expect("parses").check(&contract, &request, file.as_bytes())
+    };
+    let said = check(&text, &file).expect("fits");
+    assert_eq!(said.rebuild.expect("facts").sources, "git+https://git.example/x");
+
+    let other = |bytes: &str| Digest::of(bytes).to_string();
+    for (what, from, to) in [
+        ("request", Digest::of(&file).to_string(), other("x")),
+        ("image", image().digest.to_string(), other("x")),
+        ("image", "r.example/team/app".to_owned(), "r.example/team/other".to_owned()),
+        ("contract", contract.digest().to_string(), other("x")),
+        ("recipe", "cargo-musl".to_owned(), "bazel".to_owned()),
+        ("source revision", "a".repeat(40), "b".repeat(40)),
+        (
+            "origin of the revision",
+            "\"revisionFrom\": \"request\"".to_owned(),
+            "\"revisionFrom\": \"party\"".to_owned(),
+        ),
+        ("lock file", other("lock"), other("x")),
+        ("environment", "/bin/false".to_owned(), "/bin/true".to_owned()),
+    ] {
+        let changed = text.replacen(&from, &to, 1);
+        assert_ne!(changed, text, "{from}");
+        let refused = check(&changed, &file);
+        assert!(
+            matches!(&refused, Err(RecordError::Mismatch { what: got, .. }) if *got == what),
+            "{what}: {refused:?}"
+        );
+    }
+    let unsaid = text.replacen("\"rebuilt\": true", "\"rebuilt\": false", 1);
+    assert!(matches!(check(&unsaid, &file), Err(RecordError::NotRebuilt)));
+    assert!(matches!(
+        RebuildRecord::parse(text.replacen("csign-rebuild", "x", 1).as_bytes()),
+        Err(RecordError::Kind { .. })
+    ));
+    assert!(RebuildRecord::parse(text.replacen("\"version\"", "\"new\": 1, \"version\"", 1).as_bytes()).is_err());
+    // The same request, written otherwise, is another file.
+    assert!(check(&text, &(file.clone() + "\n")).is_err());
+}
+
+#[test]
+fn requests_and_statements_from_before_the_rebuild_still_parse() {
+    let contract = contract("op");
+    let old = Request::new(&contract, image().digest, Source { revision: Some("abc".into()), ..Source::default() });
+    let text = old.to_text().expect("text");
+    assert!(!text.contains("modified") && !text.contains("directory"), "{text}");
+    assert!(Request::parse(text.as_bytes()).expect("parses").check(&contract).is_ok());
+    let text = approval("a", 1).to_text().expect("text");
+    assert!(Approval::parse(text.as_bytes()).expect("parses").check(&contract, &image()).is_ok());
 }

@@ -158,6 +158,18 @@ impl From<csign_trust::exchange::RequestError> for Failure {
     }
 }
 
+impl From<csign_trust::exchange::RecordError> for Failure {
+    fn from(error: csign_trust::exchange::RecordError) -> Self {
+        use csign_trust::exchange::RecordError;
+        match error {
+            RecordError::Mismatch { .. } | RecordError::NotRebuilt => {
+                Self::rejected(error).hint("rebuild again for this very request: csign rebuild")
+            }
+            RecordError::Json(_) | RecordError::Kind { .. } => Self::usage(error),
+        }
+    }
+}
+
 impl From<csign_trust::exchange::ApprovalError> for Failure {
     fn from(error: csign_trust::exchange::ApprovalError) -> Self {
         use csign_trust::exchange::ApprovalError;

@@ -48,6 +48,12 @@ impl Git {
             changes: changes.into_iter().filter(counts).collect(),
         }))
     }
+
+    /// The difference from the commit as words; none if there is no difference.
+    pub(crate) fn difference(&self) -> Option<String> {
+        let first = self.changes.first()?;
+        Some(format!("{first:?} and {} more differ from {}", self.changes.len() - 1, self.revision))
+    }
 }
 
 /// `XY PATH` with a NUL at the end of each; see git-status(1), "Porcelain Format Version 1".

@@ -172,8 +172,7 @@ fn source(args: &AutoArgs, context: &Context) -> Result<Source, Failure> {
 }
 
 fn state(git: &Git, allow_dirty: bool, context: &Context) -> Result<SourceState, Failure> {
-    let Some(first) = git.changes.first() else { return Ok(SourceState::Clean) };
-    let what = format!("{first:?} and {} more differ from {}", git.changes.len() - 1, git.revision);
+    let Some(what) = git.difference() else { return Ok(SourceState::Clean) };
     if !allow_dirty {
         return Err(Failure::rejected(format_args!("the sources are not what the commit holds: {what}"))
             .hint("commit them, or list files that do not matter in .gitignore; --allow-dirty goes on and says so"));

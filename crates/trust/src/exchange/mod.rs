@@ -1,9 +1,12 @@
-//! What travels between parties: the builder's request and each party's approval, and the checks that they must pass.
+//! What travels between parties: the builder's request and each party's approval, with the record of its rebuild, and the
+//! checks that they must pass.
 
 mod approval;
+mod rebuild;
 mod request;
 
 pub use approval::{Approval, ApprovalError, Signed};
+pub use rebuild::{RebuildRecord, RecordError, Variables, environment_digest};
 pub use request::{Request, RequestError, RequestedSignature, Source};
 
 use csign_envelope::{PublicKey, simple_signing};

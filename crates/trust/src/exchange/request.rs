@@ -37,6 +37,15 @@ pub struct Source {
     /// Revision, as version control names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// Where others find it: `git+https://…`, without credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The workspace's directory in the repository, with slashes; absent for its root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+    /// Were there changes that the revision does not have? Then hardly anyone will come to the same digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub modified: bool,
     /// sha256 of the lock file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_file: Option<Digest>,

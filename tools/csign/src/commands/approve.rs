@@ -11,7 +11,7 @@ use csign_keys::Signer;
 use csign_oci::{Layout, Pinned};
 use csign_trust::{
     ExitStatus,
-    exchange::{Approval, Request, Signed},
+    exchange::{Approval, RebuildRecord, Request, Signed},
 };
 use serde_json::json;
 
@@ -24,7 +24,7 @@ use crate::{
 /// Sign what a request asks for, offline; write approval.json
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign approve request.json --key alice.key --rebuilt image --out alice.json\n  csign approve request.json --key alice.key --not-rebuilt --out alice.json"
+    after_help = "Examples:\n  csign approve request.json --key alice.key --rebuilt rebuild.json --out alice.json\n  csign approve request.json --key alice.key --rebuilt image --out alice.json\n  csign approve request.json --key alice.key --not-rebuilt --out alice.json"
 )]
 #[command(group = clap::ArgGroup::new("evidence").required(true))]
 pub(crate) struct Args {
@@ -35,9 +35,10 @@ pub(crate) struct Args {
     contract: ContractArgs,
     #[command(flatten)]
     key: KeyArgs,
-    /// Layout that you built yourself (csign build): its digest must be the request's
-    #[arg(long, value_name = "DIR", group = "evidence")]
-    rebuilt: Option<PathBuf>,
+    /// What you rebuilt yourself, once or twice: the record (rebuild.json) that csign rebuild wrote, whose facts are signed
+    /// along, or a layout, whose digest must be the request's
+    #[arg(long, value_name = "FILE|DIR", group = "evidence")]
+    rebuilt: Vec<PathBuf>,
     /// Approve without having rebuilt the image; the approval says so
     #[arg(long, group = "evidence")]
     not_rebuilt: bool,
@@ -48,20 +49,30 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let contract = context.contract(&args.contract.contract, args.contract.allow_simulated)?;
-    let request = Request::parse(&read(&args.request)?)?;
+    let request_file = read(&args.request)?;
+    let request = Request::parse(&request_file)?;
     let image = request.check(&contract)?;
-    if let Some(layout) = &args.rebuilt {
-        compare(layout, &image)?;
+    let mut recorded = None;
+    for path in &args.rebuilt {
+        if path.is_dir() {
+            compare(path, &image)?;
+            continue;
+        }
+        let record = RebuildRecord::parse(&read(path)?)?;
+        if recorded.replace(record.check(&contract, &request, &request_file)?).is_some() {
+            return Err(Failure::usage("--rebuilt names two records"));
+        }
     }
     let (signer, party) = signer_of(&contract, context.signer(&args.key).await?)?;
-    let what = Reproduced {
+    let what = recorded.unwrap_or_else(|| Reproduced {
         contract: contract.digest(),
         recipe: request.source.recipe.clone(),
         source_revision: request.source.revision.clone(),
         lock_file: request.source.lock_file,
         toolchain: request.source.toolchain.clone(),
-        rebuilt: args.rebuilt.is_some(),
-    };
+        rebuilt: !args.rebuilt.is_empty(),
+        rebuild: None,
+    });
     let statement = |bytes: Vec<u8>| pae(IN_TOTO, &bytes);
     let signed = Signed {
         payload: signer.sign(&Approval::payload_to_sign(&image, signer.public_key())).await?,
@@ -73,12 +84,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     // What collect will check is checked here first, while the key holder is at hand.
     approval.check(&contract, &image)?;
     write(&args.out, text.as_bytes(), true)?;
-    context.print(&json!({"party": party, "image": image, "rebuilt": what.rebuilt, "approval": args.out}), || {
-        format!(
-            "{party} approves {image} ({}) in {}",
-            if what.rebuilt { "rebuilt" } else { "not rebuilt" },
-            args.out.display()
-        )
+    let data =
+        json!({"party": party, "image": image, "rebuilt": what.rebuilt, "approval": args.out, "reproduced": what});
+    context.print(&data, || {
+        let how = if what.rebuilt { "rebuilt" } else { "not rebuilt" };
+        format!("{party} approves {image} ({how}) in {}", args.out.display())
     })?;
     Ok(ExitStatus::Success)
 }

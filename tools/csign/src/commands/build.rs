@@ -9,7 +9,7 @@ use super::ContractArgs;
 use crate::{
     context::{CommandResult, Context},
     failure::Failure,
-    recipe::{self, BuildRequest},
+    recipe::{self, BuildRequest, Means},
 };
 
 /// Build the workload's image: same sources, contract and toolchain, same digest, anywhere
@@ -27,12 +27,17 @@ pub(crate) struct Args {
     /// Layout directory to write
     #[arg(long, short, value_name = "DIR", default_value = "image")]
     out: PathBuf,
-    /// Where cargo builds; a verifier names an empty directory (default: target/image in the workspace)
+    /// Where cargo or Bazel builds; a verifier names an empty directory (default: target/image in the workspace, or where
+    /// Bazel always does)
     #[arg(long, value_name = "DIR")]
     target_dir: Option<PathBuf>,
     /// Use no network: everything must have been fetched
     #[arg(long)]
     offline: bool,
+    /// Bazel to run, for contracts with the recipe bazel (default: the one in PATH); --contract is then a file of the
+    /// workspace
+    #[arg(long, value_name = "FILE")]
+    bazel: Option<PathBuf>,
     /// Number of parallel jobs
     #[arg(long, short, value_name = "N")]
     jobs: Option<usize>,
@@ -41,7 +46,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> CommandResult {
     let contract = context.contract(&args.contract.contract, args.contract.allow_simulated)?;
     let environment: BTreeMap<_, _> = std::env::vars_os().collect();
-    let outcome = recipe::build(&BuildRequest {
+    let means =
+        Means { bazel: args.bazel.clone(), contract_file: Some(args.contract.contract.clone()), ..Means::default() };
+    let request = BuildRequest {
         source: args.source.clone(),
         package: args.package.clone(),
         recipe: contract.build.recipe,
@@ -54,8 +61,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> CommandResult {
         jobs: args.jobs,
         progress: !context.quiet,
         environment,
-    })
-    .map_err(Failure::could_not_check)?;
+    };
+    let outcome = recipe::build_by(&request, &means).map_err(Failure::could_not_check)?;
     for warning in &outcome.warnings {
         context.note(format_args!("warning: {warning}"));
     }

@@ -2,11 +2,16 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use csign_envelope::{PredicateType, bundle::Bundle, statement::REPRODUCED_PREDICATE};
+use csign_envelope::{
+    PredicateType,
+    bundle::Bundle,
+    statement::{REPRODUCED_PREDICATE, Reproduced, RevisionFrom},
+};
 use csign_registry::evidence::{self, Place};
 use csign_trust::{
     ExitStatus, ImageCheck, PartyStatus, Roster,
     exchange::{Approval, Request},
+    report::printable,
 };
 
 use super::{ContractArgs, attach::attach, verify};
@@ -47,8 +52,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let (mut signatures, mut approvals) = (Vec::new(), Vec::new());
     for path in &args.approvals {
         let approval = Approval::parse(&read(path)?)?.check(&contract, &image)?;
-        let rebuilt = approval.get().what_was_rebuilt().is_some_and(|what| what.rebuilt);
-        let how = if rebuilt { "rebuilt it" } else { "did not rebuild it" };
+        let how = how(approval.get().what_was_rebuilt().as_ref());
         context.note(format_args!("{} approves and {how}", approval.get().party));
         signatures.push(Signature::of_approval(&image, approval.get())?);
         approvals.push(approval.into_inner());
@@ -115,4 +119,16 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     }
     let status = verify::print(&after, context)?;
     Ok(if args.partial { ExitStatus::Success } else { status })
+}
+
+/// What a party states about its own build, for people.
+fn how(reproduced: Option<&Reproduced>) -> String {
+    let Some(said) = reproduced.filter(|said| said.rebuilt) else { return "did not rebuild it".to_owned() };
+    let Some(rebuild) = &said.rebuild else { return "rebuilt it".to_owned() };
+    let revision = said.source_revision.as_deref().unwrap_or("no revision");
+    let own = if rebuild.revision_from == RevisionFrom::Party { ", which the request does not name" } else { "" };
+    let tool = rebuild.bazel.as_deref().or(said.toolchain.as_deref()).unwrap_or("an unnamed toolchain");
+    // Signed is not the same as harmless on a terminal.
+    let text = format!("rebuilt it: {revision}{own}; {tool}; network: {}", rebuild.network);
+    printable(&text, 300)
 }

@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use super::{error::RecipeError, toolchain::Toolchain};
+use super::{confinement::Confinement, error::RecipeError, toolchain::Toolchain};
 
 /// Variables that reach cargo and rustup: where programs and caches are, how to reach the network, how to draw progress.
 const PASSED: &[&str] = &[
@@ -35,11 +35,28 @@ const PASSED: &[&str] = &[
 /// Families of variables that reach cargo.
 const PASSED_PREFIXES: &[&str] = &["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_TERM_"];
 
+/// What every build sees, whoever builds.
+const FIXED: &[(&str, &str)] = &[
+    ("CARGO_INCREMENTAL", "0"),
+    ("CC", "/bin/false"),
+    ("CXX", "/bin/false"),
+    ("LC_ALL", "C"),
+    // An empty wrapper overrides one from a configuration file.
+    ("RUSTC_WORKSPACE_WRAPPER", ""),
+    ("RUSTC_WRAPPER", ""),
+    ("SOURCE_DATE_EPOCH", "0"),
+    ("TZ", "UTC"),
+];
+
+/// The same under Bazel, which needs UTF-8 for names of files.
+const BAZEL_FIXED: &[(&str, &str)] = &[("LC_ALL", "C.UTF-8"), ("SOURCE_DATE_EPOCH", "0"), ("TZ", "UTC")];
+
 /// The environment of every program that the recipe starts.
 #[derive(Debug)]
 pub(super) struct Host {
     variables: BTreeMap<OsString, OsString>,
     pub(super) cargo_home: PathBuf,
+    confinement: Confinement,
 }
 
 impl Host {
@@ -57,26 +74,54 @@ impl Host {
             .filter(|(name, _)| is_passed(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        let fixed = [
-            ("CARGO_INCREMENTAL", "0"),
-            ("CC", "/bin/false"),
-            ("CXX", "/bin/false"),
-            ("LC_ALL", "C"),
-            // An empty wrapper overrides one from a configuration file.
-            ("RUSTC_WORKSPACE_WRAPPER", ""),
-            ("RUSTC_WRAPPER", ""),
-            ("RUSTUP_TOOLCHAIN", channel),
-            ("SOURCE_DATE_EPOCH", "0"),
-            ("TZ", "UTC"),
-        ];
-        variables.extend(fixed.map(|(name, value)| (name.into(), value.into())));
+        variables.extend(FIXED.iter().map(|(name, value)| (name.into(), value.into())));
+        variables.insert("RUSTUP_TOOLCHAIN".into(), channel.into());
         variables.insert("CARGO_HOME".into(), cargo_home.clone().into_os_string());
-        Ok(Self { variables, cargo_home })
+        Ok(Self { variables, cargo_home, confinement: Confinement::None })
+    }
+
+    /// What Bazel sees. It starts compilers with an environment of its own.
+    pub(super) fn of_bazel(caller: &BTreeMap<OsString, OsString>) -> Self {
+        let is_passed =
+            |name: &OsStr| name.to_str().is_some_and(|name| PASSED.contains(&name) || name.starts_with("BAZELISK_"));
+        let passed = caller.iter().filter(|(name, _)| is_passed(name));
+        let mut variables: BTreeMap<OsString, OsString> =
+            passed.map(|(name, value)| (name.clone(), value.clone())).collect();
+        variables.extend(BAZEL_FIXED.iter().map(|(name, value)| (name.into(), value.into())));
+        Self { variables, cargo_home: PathBuf::new(), confinement: Confinement::None }
+    }
+
+    /// The same, for programs that are kept from the network.
+    pub(super) fn confined(self, confinement: Confinement) -> Self {
+        Self { confinement, ..self }
+    }
+
+    /// The variables by name: with their value where it is the same for everyone, without where it is this machine's.
+    pub(super) fn described(&self) -> BTreeMap<String, Option<String>> {
+        let fixed =
+            |name: &str| name == "RUSTUP_TOOLCHAIN" || FIXED.iter().chain(BAZEL_FIXED).any(|(fixed, _)| *fixed == name);
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        let described = |(name, value): (&OsString, &OsString)| {
+            let name = text(name);
+            let value = fixed(&name).then(|| text(value));
+            (name, value)
+        };
+        self.variables.iter().map(described).collect()
+    }
+
+    /// Where `PATH` has a program.
+    pub(super) fn find(&self, program: &str) -> Result<PathBuf, RecipeError> {
+        let path = self.variables.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let found = std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file());
+        found.ok_or_else(|| RecipeError::Start {
+            program: program.to_owned(),
+            source: std::io::Error::from(std::io::ErrorKind::NotFound),
+        })
     }
 
     /// A command with this environment. It starts in `/`, where cargo finds no configuration of a source directory.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = self.confinement.command(program);
         command.env_clear().envs(&self.variables).current_dir("/");
         command
     }
@@ -181,6 +226,9 @@ mod tests {
         assert_eq!(host.variables[OsStr::new("RUSTC_WRAPPER")], "");
         assert_eq!(host.variables[OsStr::new("RUSTUP_TOOLCHAIN")], "1.2.3");
         assert_eq!(host.variables.values().filter(|value| *value == "noise").count(), passed.len());
+        let described = host.described();
+        assert_eq!(described["CC"].as_deref(), Some("/bin/false"));
+        assert_eq!(described["CARGO_REGISTRIES_X_TOKEN"], None, "a secret's value is in the record");
         assert!(matches!(Host::new(&BTreeMap::new(), "1.2.3"), Err(RecipeError::NoHome)));
     }
 

@@ -89,8 +89,8 @@ pub enum RecipeError {
         /// The root that cargo found.
         root: PathBuf,
     },
-    /// cargo printed something unexpected.
-    #[error("reading what cargo printed: {0}")]
+    /// A tool printed something unexpected.
+    #[error("reading what a tool printed: {0}")]
     Output(String),
     /// The package does not have exactly one binary.
     #[error("package {package} made {count} binaries, exactly one is required")]
@@ -117,6 +117,20 @@ pub enum RecipeError {
         /// The path found.
         path: String,
     },
+    /// Bazel is to build, and nobody said where the contract is.
+    #[error("the recipe bazel needs the contract as a file of the workspace")]
+    NoContractFile,
+    /// A file that Bazel cannot name.
+    #[error("bazel cannot name {}: {why} (put the contract into a package of the workspace)", path.display())]
+    NoLabel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its place.
+        why: &'static str,
+    },
+    /// Bazel made another image than the contract asks for.
+    #[error("the image that bazel built is not the contract's: {0}")]
+    OtherImage(String),
     /// The lock file changed during the build.
     #[error("Cargo.lock changed during the build (nothing else may work in the source directory meanwhile)")]
     LockChanged,

@@ -1,12 +1,15 @@
-//! The cargo recipe: from a source directory and a contract to an image whose digest anyone can reproduce.
+//! The recipes: from a source directory and a contract to an image whose digest anyone can reproduce.
 //!
 //! What may differ between two builds is either removed (environment, configuration files, paths) or recorded
 //! (toolchain, lock file). What cannot be removed is refused.
 
+mod bazel;
 mod config;
+mod confinement;
 mod elf;
 mod environment;
 mod error;
+mod fetch;
 mod program;
 mod rootfs;
 mod toolchain;
@@ -20,10 +23,13 @@ use std::{
 };
 
 use csign_contract::Recipe;
+use csign_envelope::statement::Tool;
 use csign_oci::{Digest, Layout};
 
+pub use confinement::Confinement;
 use environment::Host;
 pub use error::RecipeError;
+pub use fetch::{fetch, seed};
 pub use program::{Program, ProgramRequest, program};
 pub use toolchain::Toolchain;
 
@@ -57,6 +63,17 @@ pub struct BuildRequest {
     pub environment: BTreeMap<OsString, OsString>,
 }
 
+/// How a recipe's programs are run, where it is not the usual way.
+#[derive(Clone, Debug, Default)]
+pub struct Means {
+    /// What the build can reach.
+    pub confinement: Confinement,
+    /// Bazel, if not the one in `PATH`.
+    pub bazel: Option<PathBuf>,
+    /// The contract's file in the workspace: the recipe `bazel` hands it to the workspace's rules.
+    pub contract_file: Option<PathBuf>,
+}
+
 /// What came out, and everything that it depends on.
 #[derive(Clone, Debug)]
 pub struct BuildOutcome {
@@ -74,8 +91,15 @@ pub struct BuildOutcome {
     pub contract: Digest,
     /// The recipe that was run.
     pub recipe: Recipe,
-    /// The compiler that was used.
-    pub toolchain: Toolchain,
+    /// The compiler that was used, where the recipe runs it itself.
+    pub toolchain: Option<Toolchain>,
+    /// What linked the program, where the recipe chose it.
+    pub linker: Option<Tool>,
+    /// `bazel --version`, where it built.
+    pub bazel: Option<String>,
+    /// The variables that the build saw: with their value where it is the same for everyone, without where it is this
+    /// machine's.
+    pub environment: BTreeMap<String, Option<String>>,
     /// What a person should know; none of it stopped the build.
     pub warnings: Vec<String>,
 }
@@ -89,7 +113,8 @@ struct Plan {
 
 const fn plan(recipe: Recipe) -> Plan {
     match recipe {
-        Recipe::CargoMusl => Plan {
+        // Bazel's target is the same; its rules repeat the rest.
+        Recipe::CargoMusl | Recipe::Bazel => Plan {
             target: "x86_64-unknown-linux-musl",
             linker: "rust-lld",
             flags: &["-Clinker=rust-lld", "-Clink-self-contained=yes", "-Ctarget-feature=+crt-static"],
@@ -113,6 +138,17 @@ const fn plan(recipe: Recipe) -> Plan {
 /// # Errors
 /// [`RecipeError`] says what was missing or refused and what to do. Nothing is left at `output` then.
 pub fn build(request: &BuildRequest) -> Result<BuildOutcome, RecipeError> {
+    build_by(request, &Means::default())
+}
+
+/// As [`build`], by other means.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_by(request: &BuildRequest, means: &Means) -> Result<BuildOutcome, RecipeError> {
+    if request.recipe == Recipe::Bazel {
+        return bazel::build(request, means);
+    }
     let plan = plan(request.recipe);
     let source =
         fs::canonicalize(&request.source).map_err(RecipeError::io("finding source directory", &request.source))?;
@@ -123,7 +159,7 @@ pub fn build(request: &BuildRequest) -> Result<BuildOutcome, RecipeError> {
 
     // 1.
     let channel = toolchain::pinned_channel(&source)?;
-    let host = Host::new(&request.environment, &channel)?;
+    let host = Host::new(&request.environment, &channel)?.confined(means.confinement);
     let toolchain = Toolchain::find(&host, &channel)?;
     toolchain.provide_target(&host, plan.target, request.network)?;
 
@@ -170,7 +206,10 @@ pub fn build(request: &BuildRequest) -> Result<BuildOutcome, RecipeError> {
         lock_file,
         contract: Digest::of(&request.contract),
         recipe: request.recipe,
-        toolchain,
+        linker: Some(toolchain.linker(&host, &plan)?),
+        toolchain: Some(toolchain),
+        bazel: None,
+        environment: host.described(),
         warnings,
     })
 }

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, path::PathBuf, process::Stdio};
 
-use super::{environment::Host, error::RecipeError};
+use csign_envelope::statement::Tool;
+use csign_oci::Digest;
+
+use super::{Plan, environment::Host, error::RecipeError};
 
 /// The compiler that a build used, as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +83,19 @@ impl Toolchain {
 
     fn has_target(&self, target: &str) -> bool {
         self.sysroot.join("lib/rustlib").join(target).join("lib").is_dir()
+    }
+
+    /// The linker of `plan`: the toolchain's own, or one of this machine.
+    pub(super) fn linker(&self, host: &Host, plan: &Plan) -> Result<Tool, RecipeError> {
+        let own = self.sysroot.join("lib/rustlib").join(&self.host).join("bin").join(plan.linker);
+        let (path, args): (_, &[&str]) = match own.is_file() {
+            true => (own, &["-flavor", "gnu", "--version"]),
+            false => (host.find(plan.linker)?, &["--version"]),
+        };
+        let version = answer(host, &path.to_string_lossy(), args)?;
+        let digest = fs::read(&path).map(Digest::of).map_err(RecipeError::io("reading", &path))?;
+        let version = version.lines().next().unwrap_or_default().to_owned();
+        Ok(Tool { name: plan.linker.to_owned(), version, digest })
     }
 
     /// The compiler itself rather than a proxy, where the toolchain has it in the usual place.

@@ -19,6 +19,7 @@ mod offline;
 mod policies_cli;
 mod policy;
 mod publishing;
+mod requests;
 mod rosters;
 mod token;
 mod verify_bundles;

@@ -48,7 +48,7 @@ pub(super) async fn agree(scene: &Scene, quick: bool, ledger: &mut Ledger) -> Re
     ledger.end(step, signed.status == 0, "signed by a key that never left KMS");
 
     let step = ledger.begin("builder: csign request", "name the payloads");
-    let args = [&["request", "--layout", "image", "--source", &source], contract].concat();
+    let args = [&["request", "--layout", "image", "--source", &source, "--allow-dirty"], contract].concat();
     let requested = builder.csign(&args)?;
     quote(&requested.text());
     scene.hand_out("request.json")?;
