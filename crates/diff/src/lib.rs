@@ -1,7 +1,22 @@
 //! Why two images differ: manifest → configuration → layer → file → bytes, and the likely cause.
 //!
-//! [`report`] is what is found; everything that prints reads it.
+//! [`compare`] reads two [`Source`]s and gives a [`Report`]; everything that prints reads that. Layers are streamed:
+//! what is kept of them does not depend on their size. Digests are checked before anything is concluded.
 
+mod archive;
+mod compression;
+pub mod content;
+mod error;
+mod image;
+mod layer;
+mod limits;
 pub mod report;
+pub mod source;
+mod text;
 
+pub use error::DiffError;
+pub use image::{Options, Platform, compare};
+pub use limits::Limits;
 pub use report::{Cause, CauseKind, Change, Evidence, Hunk, Kind, Line, Node, Report, Side, Value};
+pub use source::{Blob, Root, Source, open};
+pub use text::{Style, text};

@@ -26,6 +26,8 @@ pub struct Report {
     pub causes: Vec<Cause>,
     /// What differs; absent if the digests are the same.
     pub root: Option<Node>,
+    /// Why parts of the images could not be compared although their digests are right; usually empty.
+    pub incomplete: Vec<String>,
 }
 
 /// One image as it was named and as it was found.
@@ -34,7 +36,7 @@ pub struct Report {
 pub struct Subject {
     /// As the caller named it.
     pub name: String,
-    /// Digest of its manifest, `sha256:…`.
+    /// Digest of its manifest or index, `sha256:…`; of a `docker save` archive, which has none, that of its configuration.
     pub digest: String,
 }
 
@@ -58,8 +60,10 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// The image: the root of the tree.
+    /// The image: the root of the tree, or one platform of an index.
     Image,
+    /// The index of several platforms (attributes: JSON pointers).
+    Index,
     /// Its manifest (attributes: JSON pointers).
     Manifest,
     /// Its configuration (attributes: JSON pointers, labels one by one).

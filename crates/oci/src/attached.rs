@@ -12,7 +12,7 @@ use crate::{
     error::OciError,
     json,
     layout::{Layout, MAX_DOCUMENT, read_bounded},
-    manifest::Descriptor,
+    manifest::{Descriptor, Index},
     reference::Tag,
 };
 
@@ -61,19 +61,10 @@ impl Layout {
     /// # Errors
     /// [`OciError::NotOneImage`]; damage in a manifest that had to be read to tell.
     pub fn image_descriptor(&self) -> Result<Descriptor, OciError> {
-        if let [only] = self.index().manifests.as_slice() {
-            return Ok(only.clone());
-        }
-        let mut images: Vec<&Descriptor> = Vec::new();
-        for entry in &self.index().manifests {
-            if !self.is_attached(entry)? && !images.iter().any(|known| known.digest == entry.digest) {
-                images.push(entry);
-            }
-        }
-        match images.as_slice() {
-            [image] => Ok((*image).clone()),
-            _ => Err(OciError::NotOneImage(images.len())),
-        }
+        image_among(self.index(), |entry| match self.blob_path(&entry.digest).exists() {
+            true => self.document(entry).map(Some),
+            false => Ok(None),
+        })
     }
 
     /// Everything attached to anything in the layout, each once, sorted by subject, tag and digest.
@@ -103,18 +94,6 @@ impl Layout {
         found.sort_by_key(key);
         found.dedup_by_key(|one| key(one));
         Ok(found)
-    }
-
-    fn is_attached(&self, entry: &Descriptor) -> Result<bool, OciError> {
-        match entry.annotations.get(KIND).map(String::as_str) {
-            Some(KIND_IMAGE | KIND_INDEX) => return Ok(false),
-            Some(KIND_SIGNATURES | KIND_ATTESTATIONS) => return Ok(true),
-            _ => {}
-        }
-        if named_tag(entry).is_some() {
-            return Ok(true);
-        }
-        Ok(self.probe(entry)?.is_some_and(|probe| probe.subject.is_some()))
     }
 
     /// The tag of an entry of `index.json` that is attached by one, in a layout of the image `image`.
@@ -157,12 +136,55 @@ impl Layout {
         Ok(found)
     }
 
-    /// What a listed manifest says of itself; `None` if it is not in the layout, as an index may list other platforms.
     fn probe(&self, entry: &Descriptor) -> Result<Option<Probe>, OciError> {
-        if !self.blob_path(&entry.digest).exists() {
-            return Ok(None);
+        match self.blob_path(&entry.digest).exists() {
+            true => Probe::parse(&self.document(entry)?).map(Some),
+            false => Ok(None),
         }
-        json::from_slice(&self.document(entry)?).map(Some).map_err(OciError::json("a manifest of the layout"))
+    }
+}
+
+impl Probe {
+    fn parse(bytes: &[u8]) -> Result<Self, OciError> {
+        json::from_slice(bytes).map_err(OciError::json("a manifest of the layout"))
+    }
+}
+
+/// The one image or index among the entries of a layout's `index.json`, as [`Layout::image_descriptor`]. `document` reads
+/// an entry's manifest; it gives `None` for one that is not in the layout, as an index may list other platforms.
+///
+/// # Errors
+/// [`OciError::NotOneImage`]; whatever `document` fails with.
+pub fn image_among(
+    index: &Index,
+    mut document: impl FnMut(&Descriptor) -> Result<Option<Vec<u8>>, OciError>,
+) -> Result<Descriptor, OciError> {
+    if let [only] = index.manifests.as_slice() {
+        return Ok(only.clone());
+    }
+    let mut is_attached = |entry: &Descriptor| {
+        match entry.annotations.get(KIND).map(String::as_str) {
+            Some(KIND_IMAGE | KIND_INDEX) => return Ok(false),
+            Some(KIND_SIGNATURES | KIND_ATTESTATIONS) => return Ok(true),
+            _ => {}
+        }
+        if named_tag(entry).is_some() {
+            return Ok(true);
+        }
+        match document(entry)? {
+            Some(bytes) => Ok(Probe::parse(&bytes)?.subject.is_some()),
+            None => Ok(false),
+        }
+    };
+    let mut images: Vec<&Descriptor> = Vec::new();
+    for entry in &index.manifests {
+        if !is_attached(entry)? && !images.iter().any(|known| known.digest == entry.digest) {
+            images.push(entry);
+        }
+    }
+    match images.as_slice() {
+        [image] => Ok((*image).clone()),
+        _ => Err(OciError::NotOneImage(images.len())),
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Environment {
     pub(crate) source_date_epoch: Option<u64>,
     /// `CSIGN_CA_FILE`: PEM certificates that registries may also be signed by.
     pub(crate) ca_file: Option<PathBuf>,
+    /// `NO_COLOR`: print no colours, not even on a terminal.
+    pub(crate) no_color: bool,
     /// `VAULT_*`, `BAO_*`, `AWS_*` and what else key providers need.
     pub(crate) keys: KeyEnvironment,
     /// `SIGSTORE_*`: services that certificates are verified under.
@@ -84,6 +86,7 @@ impl Environment {
             cosign_repository: text("COSIGN_REPOSITORY")?.map(|value| cosign_repository(&value)).transpose()?,
             source_date_epoch: text("SOURCE_DATE_EPOCH")?.map(|value| source_date_epoch(&value)).transpose()?,
             ca_file: std::env::var_os("CSIGN_CA_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
+            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             keys: KeyEnvironment::from_process()?,
             sigstore: SigstoreEnvironment::from_process(),
         })

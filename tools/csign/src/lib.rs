@@ -19,6 +19,7 @@ mod policies;
 mod progress;
 mod provenance;
 pub mod recipe;
+mod registry_source;
 mod sealing;
 mod signature;
 mod sigstore_environment;

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
+    time::{Duration, Instant},
 };
 
 use csign_registry::Progress;
@@ -40,6 +41,19 @@ impl Bar {
                 bar.set_position(done.values().sum());
             }
         })
+    }
+
+    /// Takes more bytes, and shows itself only once a second has passed.
+    pub(crate) fn advance_after_a_second(&self) -> impl Fn(u64) + Send + Sync + 'static {
+        let (bar, begun, shown) = (self.0.clone(), Instant::now(), Once::new());
+        let hidden = bar.is_hidden();
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        move |bytes| {
+            if !hidden && begun.elapsed() > Duration::from_secs(1) {
+                shown.call_once(|| bar.set_draw_target(ProgressDrawTarget::stderr()));
+            }
+            bar.inc(bytes);
+        }
     }
 
     /// Takes the bar away.

@@ -12,6 +12,7 @@ pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod contract;
 pub(crate) mod copy;
+pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod download;
 pub(crate) mod generate;
