@@ -3,6 +3,7 @@
 
 pub mod image;
 pub mod peer;
+pub mod planted;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

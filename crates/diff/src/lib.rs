@@ -4,9 +4,12 @@
 //! what is kept of them does not depend on their size. Digests are checked before anything is concluded.
 
 mod archive;
+mod causes;
 mod compression;
-pub mod content;
+mod content;
 mod error;
+pub mod fuzzing;
+mod html;
 mod image;
 mod layer;
 mod limits;
@@ -14,7 +17,9 @@ pub mod report;
 pub mod source;
 mod text;
 
+pub use causes::causes;
 pub use error::DiffError;
+pub use html::html;
 pub use image::{Options, Platform, compare};
 pub use limits::Limits;
 pub use report::{Cause, CauseKind, Change, Evidence, Hunk, Kind, Line, Node, Report, Side, Value};

@@ -125,7 +125,7 @@ fn a_layer_put_in_the_middle_leaves_the_others_what_they_are() {
     b.config["history"] =
         json!([{"created_by": "step 0"}, {"created_by": "more"}, {"created_by": "step 1"}, {"created_by": "step 2"}]);
     let found = essence(&compare(&a, &b));
-    let want = ["/config /history/1/created_by - more", "/layers[1] only B", "/layers[2] / layers[3]/c bytes 0"];
+    let want = ["/config /history/1/created_by - more", "/layers[1] only B", "/layers[2] / layers[3]/c lines"];
     for want in want {
         assert!(found.iter().any(|line| line.starts_with(want)), "{want}: {found:#?}");
     }

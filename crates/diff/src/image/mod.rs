@@ -14,6 +14,7 @@ use self::document::Differences;
 pub use self::platform::Platform;
 use self::platform::Platforms;
 use crate::{
+    causes::causes,
     error::DiffError,
     layer::Context,
     limits::Limits,
@@ -63,6 +64,7 @@ pub fn compare(a: &dyn Source, b: &dyn Source, options: &Options<'_>) -> Result<
     let mut comparison = Comparison { a, b, context, incomplete: Vec::new() };
     let root = comparison.trees(&one, &other)?;
     report.incomplete = comparison.incomplete;
+    report.causes = causes(&root);
     report.root = Some(root);
     Ok(report)
 }
