@@ -158,6 +158,23 @@ impl From<csign_trust::exchange::RequestError> for Failure {
     }
 }
 
+impl From<crate::recipe::RecipeError> for Failure {
+    fn from(error: crate::recipe::RecipeError) -> Self {
+        use crate::recipe::RecipeError;
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(deeper) = cause {
+            text.push_str(&format!(": {deeper}"));
+            cause = deeper.source();
+        }
+        match error {
+            RecipeError::OtherImage(_) => Self::rejected(text),
+            RecipeError::NoContractFile | RecipeError::NoLabel { .. } => Self::usage(text),
+            _ => Self::could_not_check(text),
+        }
+    }
+}
+
 impl From<csign_trust::exchange::RecordError> for Failure {
     fn from(error: csign_trust::exchange::RecordError) -> Self {
         use csign_trust::exchange::RecordError;

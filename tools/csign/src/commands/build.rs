@@ -8,7 +8,6 @@ use serde_json::json;
 use super::ContractArgs;
 use crate::{
     context::{CommandResult, Context},
-    failure::Failure,
     recipe::{self, BuildRequest, Means},
 };
 
@@ -62,7 +61,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> CommandResult {
         progress: !context.quiet,
         environment,
     };
-    let outcome = recipe::build_by(&request, &means).map_err(Failure::could_not_check)?;
+    let outcome = recipe::build_by(&request, &means)?;
     for warning in &outcome.warnings {
         context.note(format_args!("warning: {warning}"));
     }

@@ -26,6 +26,7 @@ pub(crate) mod public_key;
 pub(crate) mod publish;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod rebuild;
 pub(crate) mod request;
 pub(crate) mod roster;
 pub(crate) mod save;

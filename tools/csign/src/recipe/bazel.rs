@@ -84,7 +84,7 @@ impl<'a> Bazel<'a> {
         let file = means.contract_file.as_ref().ok_or(RecipeError::NoContractFile)?;
         Ok(Self {
             host: Host::of_bazel(&request.environment).confined(means.confinement),
-            program: means.bazel.clone().unwrap_or_else(|| "bazel".into()),
+            program: program(means.bazel.as_deref())?,
             label: label(&source, file)?,
             source,
             request,
@@ -151,6 +151,15 @@ impl<'a> Bazel<'a> {
 
     fn contract(&self) -> String {
         format!("--//workload:contract={}", self.label)
+    }
+}
+
+/// Bazel as it can be started from any directory: a name for `PATH`, or an absolute path.
+fn program(given: Option<&Path>) -> Result<PathBuf, RecipeError> {
+    match given {
+        None => Ok("bazel".into()),
+        Some(path) if path.components().count() == 1 && !path.has_root() => Ok(path.into()),
+        Some(path) => std::path::absolute(path).map_err(RecipeError::io("finding", path)),
     }
 }
 

@@ -50,11 +50,11 @@ pub fn fetch(request: &BuildRequest, means: &Means) -> Result<(), RecipeError> {
 }
 
 /// Takes over from the cargo home `from` into the new one `to`: the archives whose checksums `Cargo.lock` in `source` names,
-/// and with `index` (for a fetch without network) what the index says of them. Returns the number of archives.
+/// and what the index says of them, which cargo holds against the lock file. Returns the number of archives.
 ///
 /// # Errors
 /// The file system's; an archive that is missing or another one is no error.
-pub fn seed(source: &Path, from: &Path, to: &Path, index: bool) -> Result<usize, RecipeError> {
+pub fn seed(source: &Path, from: &Path, to: &Path) -> Result<usize, RecipeError> {
     let lock = source.join("Cargo.lock");
     let bytes = fs::read(&lock).map_err(RecipeError::io("reading", &lock))?;
     // A lock file that is none is cargo's to refuse.
@@ -70,13 +70,11 @@ pub fn seed(source: &Path, from: &Path, to: &Path, index: bool) -> Result<usize,
                 count += 1;
             }
         }
-        if index {
-            let (old, new) = (from.join("registry/index").join(&registry), to.join("registry/index").join(&registry));
-            let entries = lock.packages.iter().map(|package| Path::new(".cache").join(index_path(&package.name)));
-            for file in entries.chain([PathBuf::from("config.json")]) {
-                if let Some(content) = existing(&old.join(&file))? {
-                    write(&new.join(&file), &content)?;
-                }
+        let (old, new) = (from.join("registry/index").join(&registry), to.join("registry/index").join(&registry));
+        let entries = lock.packages.iter().map(|package| Path::new(".cache").join(index_path(&package.name)));
+        for file in entries.chain([PathBuf::from("config.json")]) {
+            if let Some(content) = existing(&old.join(&file))? {
+                write(&new.join(&file), &content)?;
             }
         }
     }
@@ -144,11 +142,10 @@ mod tests {
         write(&cache.join("evil-1.0.0.crate"), b"another").unwrap();
         write(&from.join("registry/src/index-1/good-1.0.0/src/lib.rs"), b"evil").unwrap();
         write(&from.join("registry/index/index-1/.cache/go/od/good"), b"entry").unwrap();
-        assert_eq!(seed(&source, &from, &to, false).unwrap(), 1);
+        assert_eq!(seed(&source, &from, &to).unwrap(), 1);
         assert!(to.join("registry/cache/index-1/good-1.0.0.crate").is_file());
         assert!(!to.join("registry/cache/index-1/evil-1.0.0.crate").exists());
-        assert!(!to.join("registry/src").exists() && !to.join("registry/index").exists());
-        seed(&source, &from, &to, true).unwrap();
+        assert!(!to.join("registry/src").exists(), "unpacked crates claim their checksums only");
         assert!(to.join("registry/index/index-1/.cache/go/od/good").is_file());
     }
 

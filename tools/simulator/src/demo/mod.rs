@@ -7,6 +7,7 @@ mod ledger;
 mod patch;
 mod refusals;
 mod scene;
+mod sources;
 mod story;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -24,6 +24,7 @@ use super::{
     Args, Result,
     command::Desk,
     ledger::{Ledger, quote, say},
+    sources::Sources,
 };
 
 pub(super) const REPOSITORY: &str = "registry.simulator.localhost/demo/workload";
@@ -168,6 +169,11 @@ impl Scene {
         let agreed = checked.status == 0 && digests.iter().all(|digest| *digest == digests[0]);
         ledger.end(step, agreed, format!("contract {}", digests[0]));
         Ok(())
+    }
+
+    /// What the builder builds from.
+    pub(super) fn sources(&self) -> Result<Sources> {
+        Sources::of(&self.source, &self.root.path().join("sources"))
     }
 
     /// Everyone who has the contract.

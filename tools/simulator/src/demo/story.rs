@@ -1,10 +1,6 @@
 //! The collaboration as it should go.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::time::Duration;
 
 use csign_oci::Pinned;
 use serde_json::Value;
@@ -14,6 +10,7 @@ use super::{
     Result,
     ledger::{Ledger, quote},
     scene::{REPOSITORY, Scene, builder_key},
+    sources::Sources,
 };
 
 /// How long a workload may take to boot or to count a message before the demo gives up.
@@ -22,11 +19,14 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Build, push, sign, request, rebuild, approve, collect, verify. Returns the image on which all agreed.
 pub(super) async fn agree(scene: &Scene, quick: bool, ledger: &mut Ledger) -> Result<Pinned> {
     let (builder, contract) = (&scene.builder, &["--allow-simulated"][..]);
-    let source = scene.source.to_string_lossy().into_owned();
-
     let step =
         ledger.begin("builder: csign build (the real workload, for musl; minutes if it is the first time)", "build");
-    let args = [&["build", "--source", &source, "--out", "image", "--output", "json"], contract].concat();
+    let sources = scene.sources()?;
+    let source = sources.path.to_string_lossy().into_owned();
+    // What was built here before is built already, also from a copy.
+    let target = scene.source.join("target/image").to_string_lossy().into_owned();
+    let args = ["build", "--source", &source, "--target-dir", &target, "--out", "image", "--output", "json"];
+    let args = [&args[..], contract].concat();
     let built = builder.csign_slowly(&args)?;
     if built.status != 0 {
         return Err("csign build failed; its own messages say why".into());
@@ -48,13 +48,16 @@ pub(super) async fn agree(scene: &Scene, quick: bool, ledger: &mut Ledger) -> Re
     ledger.end(step, signed.status == 0, "signed by a key that never left KMS");
 
     let step = ledger.begin("builder: csign request", "name the payloads");
-    let args = [&["request", "--layout", "image", "--source", &source, "--allow-dirty"], contract].concat();
+    let args = [&["request", "--layout", "image", "--source", &source], contract].concat();
     let requested = builder.csign(&args)?;
     quote(&requested.text());
     scene.hand_out("request.json")?;
     ledger.end(step, requested.status == 0, "request.json goes to the collaborators");
 
-    let evidence = if quick { "--not-rebuilt" } else { rebuild(scene, &image, ledger)? };
+    let evidence = match quick || !sources.has_commit {
+        true => "--not-rebuilt",
+        false => rebuild(scene, &sources, &image, ledger)?,
+    };
     approve(scene, 0, evidence, ledger)?;
     approve(scene, 1, "--not-rebuilt", ledger)?;
     let approvals = gather(scene)?;
@@ -77,67 +80,26 @@ pub(super) async fn agree(scene: &Scene, quick: bool, ledger: &mut Ledger) -> Re
     Ok(image)
 }
 
-/// Collaborator 1 builds the image again: other directory, empty target directory. Returns its argument for approve.
-fn rebuild(scene: &Scene, image: &Pinned, ledger: &mut Ledger) -> Result<&'static str> {
+/// Collaborator 1 rebuilds the request's commit. Returns its argument for approve.
+fn rebuild(scene: &Scene, sources: &Sources, image: &Pinned, ledger: &mut Ledger) -> Result<&'static str> {
     let desk = &scene.collaborators[0];
-    let step =
-        ledger.begin("collaborator-1: rebuilds from a second checkout, from scratch (minutes)", "get the same digest");
-    let checkout = desk.directory.join("checkout");
-    let how = check_out(&scene.source, &checkout)?;
-    let args = [
-        "build",
-        "--source",
-        "checkout",
-        "--out",
-        "rebuilt",
-        "--target-dir",
-        "target",
-        "--output",
-        "json",
-        "--allow-simulated",
-    ];
-    let built = desk.csign_slowly(&args)?;
-    let same = built.status == 0 && built.member("digest")? == image.digest.to_string();
-    ledger.end(
-        step,
-        same,
-        if same { format!("the same digest from {how}") } else { built.member("digest").unwrap_or_default() },
+    let step = ledger.begin(
+        "collaborator-1: csign rebuild: a fresh checkout of the commit, no network (minutes)",
+        "get the same digest",
     );
-    Ok("--rebuilt=rebuilt")
-}
-
-/// A second checkout: git's if the tree is a clean git checkout, else a copy of the files.
-fn check_out(from: &Path, to: &Path) -> Result<&'static str> {
-    let git = |args: &[&str]| {
-        Command::new("git").arg("-C").arg(from).args(args).output().ok().filter(|out| out.status.success())
-    };
-    let clean = git(&["status", "--porcelain"]).is_some_and(|out| out.stdout.is_empty());
-    let top =
-        git(&["rev-parse", "--show-toplevel"]).map(|out| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()));
-    if clean && top.is_some_and(|top| top == from) {
-        let cloned = Command::new("git").args(["clone", "--quiet", "--no-hardlinks"]).arg(from).arg(to).status()?;
-        if cloned.success() {
-            return Ok("a git clone");
-        }
+    let from = sources.path.to_string_lossy();
+    let args = ["rebuild", "request.json", "--from", &from, "--work", "work", "--output", "json", "--allow-simulated"];
+    let rebuilt = desk.csign_slowly(&args)?;
+    if rebuilt.status != 0 {
+        ledger.end(step, false, "csign rebuild failed; its own messages say why");
+        return Ok("--not-rebuilt");
     }
-    copy(from, to)?;
-    Ok("a copy of the files (the tree is no clean git checkout)")
-}
-
-/// Copies a source tree without build results and hidden directories.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let kind = entry.file_type()?;
-        if kind.is_dir() && name != "target" && !name.to_string_lossy().starts_with('.') {
-            copy(&entry.path(), &to.join(name))?;
-        } else if kind.is_file() {
-            std::fs::copy(entry.path(), to.join(name))?;
-        }
-    }
-    Ok(())
+    let result: Value = serde_json::from_str(&rebuilt.stdout)?;
+    let facts = &result["rebuild"]["reproduced"];
+    let same = rebuilt.member("image")? == image.to_string();
+    let network = facts["rebuild"]["network"].as_str().unwrap_or("unknown").to_owned();
+    ledger.end(step, same, format!("the same digest; network: {network}"));
+    Ok("--rebuilt=rebuild.json")
 }
 
 fn approve(scene: &Scene, index: usize, evidence: &str, ledger: &mut Ledger) -> Result<()> {

@@ -1,12 +1,23 @@
-//! What git says about a source directory: the commit, where the repository comes from, what differs from the commit.
+//! What git says about a source directory: the commit, where the repository comes from, what differs from the commit; and
+//! fresh checkouts of one commit.
+
+mod checkout;
+mod program;
+mod remote;
+mod submodules;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use csign_sbom::{lock::is_revision, purl::without_credentials};
+
+pub(crate) use checkout::Checkout;
+use program::Setting;
+pub(crate) use remote::Remote;
 
 use crate::failure::Failure;
 
@@ -68,26 +79,8 @@ fn line(source: &Path, args: &[&str]) -> Result<String, Failure> {
     run(source, args, &[0]).map(|printed| printed.trim_end_matches('\n').to_owned())
 }
 
-/// Runs git in `source`, without the caller's `GIT_…` variables, and without programs that the repository names.
 fn run(source: &Path, args: &[&str], accepted: &[i32]) -> Result<String, Failure> {
-    let mut git = Command::new("git");
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GIT_")) {
-        git.env_remove(name);
-    }
-    git.env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C").arg("-C").arg(source);
-    git.args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]).args(args).stdin(Stdio::null());
-    let output = git.output().map_err(|error| {
-        Failure::could_not_check(format_args!("starting git: {error}")).hint("install git, or build from an export")
-    })?;
-    if !output.status.code().is_some_and(|code| accepted.contains(&code)) {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        let what = args.first().copied().unwrap_or_default();
-        return Err(Failure::could_not_check(format_args!("git {what} failed in {}: {said}", source.display())));
-    }
-    String::from_utf8(output.stdout).map_err(|error| {
-        let name = String::from_utf8_lossy(error.as_bytes()).chars().take(80).collect::<String>();
-        Failure::could_not_check(format_args!("git names something that is not UTF-8: {name:?}"))
-    })
+    program::run(source, Setting::Own, args)?.expect(source, args, accepted)
 }
 
 /// A remote as a URI that others can use, or none: `git@host:path` becomes `git+ssh://host/path`.
@@ -114,7 +107,7 @@ fn uri(remote: &str) -> Option<String> {
 /// For tests: runs git with a fixed author and time.
 #[cfg(test)]
 pub(crate) fn git(directory: &Path, args: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) {
-    let mut git = Command::new("git");
+    let mut git = std::process::Command::new("git");
     git.arg("-C").arg(directory).args(["-c", "user.name=a", "-c", "user.email=a@example.com"]).args(args);
     git.env("GIT_AUTHOR_DATE", "2024-01-01T00:00:00Z").env("GIT_COMMITTER_DATE", "2024-01-01T00:00:00Z");
     git.env("GIT_CONFIG_GLOBAL", "/dev/null");
@@ -123,7 +116,7 @@ pub(crate) fn git(directory: &Path, args: impl IntoIterator<Item = impl AsRef<st
 }
 
 #[cfg(test)]
-mod tests {
+mod own_tree {
     use super::*;
 
     fn repository() -> tempfile::TempDir {

@@ -1,0 +1,169 @@
+//! `csign rebuild`: the image of a request, from its sources, by a party that will answer for it.
+
+use std::path::PathBuf;
+
+use csign_oci::{Layout, Pinned};
+use csign_trust::{
+    ExitStatus,
+    exchange::{RebuildRecord, Request},
+};
+use serde_json::json;
+
+use super::ContractArgs;
+use crate::{
+    context::{CommandResult, Context, read, write},
+    failure::Failure,
+    git::Remote,
+    mismatch,
+    rebuild::{Interrupt, Order, Rebuilt, Work},
+};
+
+/// Rebuild a request's image from its commit, without a network, and compare digests
+///
+/// The commit is checked out into a fresh directory, what it needs is fetched, and the contract's recipe runs in a network
+/// namespace of its own. The same digest: the layout and a record for csign approve are written. Another digest: exit status
+/// 1, and what differs with the likely causes. docs/rebuild.md says what this isolates and what not.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  csign rebuild request.json --from https://git.example/team/app.git\n  csign rebuild request.json --from ../app --out rebuilt --record rebuild.json\n  csign rebuild request.json --from app.bundle --against builder.tar --diff difference.html"
+)]
+pub(crate) struct Args {
+    /// The builder's request
+    #[arg(value_name = "REQUEST")]
+    request: PathBuf,
+    #[command(flatten)]
+    contract: ContractArgs,
+    /// Where the commit is: https://…, ssh://…, git://…, a clone on this machine, or a file by git bundle
+    #[arg(long, value_name = "URL|DIR")]
+    from: String,
+    /// Commit to build, for a request that names none; the approval then says that it is yours
+    #[arg(long, value_name = "COMMIT")]
+    revision: Option<String>,
+    /// Fetch submodules, each at the commit that the revision pins
+    #[arg(long)]
+    submodules: bool,
+    /// Package whose binary becomes the image's program
+    #[arg(long, value_name = "NAME", default_value = "workload")]
+    package: String,
+    /// Layout directory to write
+    #[arg(long, short, value_name = "DIR", default_value = "rebuilt")]
+    out: PathBuf,
+    /// Where to write the record that csign approve takes
+    #[arg(long, value_name = "FILE", default_value = "rebuild.json")]
+    record: PathBuf,
+    /// Directory to work in; a fresh one inside is used (default: where temporary files are)
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// Keep the directory with sources and build results
+    #[arg(long)]
+    keep: bool,
+    /// Number of parallel jobs
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<usize>,
+    /// Cargo's home directory, as it is (default: a fresh one; downloads of yours are taken over if their checksums fit)
+    #[arg(long, value_name = "DIR")]
+    cargo_home: Option<PathBuf>,
+    /// Fetch nothing: the commit is on this machine, and cargo has all crates already
+    #[arg(long)]
+    offline: bool,
+    /// Bazel to run, for contracts with the recipe bazel (default: the one in PATH)
+    #[arg(long, value_name = "FILE")]
+    bazel: Option<PathBuf>,
+    /// What to compare with if the digest differs: the builder's layout, archive or image (default: the request's image in
+    /// its registry)
+    #[arg(long, value_name = "LAYOUT|REFERENCE")]
+    against: Option<String>,
+    /// Where to write the comparison as a page, if the digest differs
+    #[arg(long, value_name = "FILE")]
+    diff: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
+    let contract = context.contract(&args.contract.contract, args.contract.allow_simulated)?;
+    let request_file = read(&args.request)?;
+    let request = Request::parse(&request_file)?;
+    let image = request.check(&contract)?;
+    let remote = Remote::parse(&args.from)?;
+    if let (true, Remote::Network(_)) = (args.offline, &remote) {
+        return Err(Failure::usage("--offline needs --from DIR: a repository on this machine"));
+    }
+    if request.source.modified {
+        context.note("warning: the builder's sources differed from their commit; hardly the same digest will come out");
+    }
+    // cargo runs in another directory than this one.
+    let cargo_home = args.cargo_home.as_deref().map(std::path::absolute).transpose().map_err(Failure::usage)?;
+    let started = context.timestamp()?;
+    let interrupt = Interrupt::watch()?;
+    let work = Work::new(args.work.as_deref(), args.keep)?;
+    if let Some(directory) = work.kept() {
+        context.note(format_args!("working in {}, which is kept", directory.display()));
+    }
+    let order = Order {
+        contract: &contract,
+        request: &request,
+        request_file: &request_file,
+        remote: &remote,
+        revision: args.revision.as_deref(),
+        submodules: args.submodules,
+        package: &args.package,
+        cargo_home: cargo_home.as_deref(),
+        network: !args.offline,
+        jobs: args.jobs,
+        bazel: args.bazel.as_deref(),
+    };
+    let rebuilt = order.rebuild(&work, &interrupt, context)?;
+    let layout = copy(&rebuilt, &args.out)?;
+    if rebuilt.digest != image.digest {
+        return differs(args, &image, &rebuilt, &layout, context).await;
+    }
+    let times = [started, context.timestamp()?];
+    let record = RebuildRecord::new(&image, rebuilt.reproduced, rebuilt.environment, times);
+    // Nothing is stated that approve would refuse.
+    record.check(&contract, &request, &request_file)?;
+    write(&args.record, record.to_text()?.as_bytes(), true)?;
+    let data = json!({"same": true, "image": image, "layout": args.out, "record": args.record, "rebuild": record});
+    context.print(&data, || {
+        format!("the same digest: {image}\nsign it with csign approve --rebuilt {}", args.record.display())
+    })?;
+    Ok(ExitStatus::Success)
+}
+
+/// The layout where the caller wants it, whole or not at all.
+fn copy(rebuilt: &Rebuilt, to: &std::path::Path) -> Result<Layout, Failure> {
+    let layout = Layout::open(&rebuilt.layout)?;
+    let (descriptor, manifest) = layout.image()?;
+    let copy = Layout::create(to)?;
+    for blob in manifest.layers.iter().chain([&manifest.config, &descriptor]) {
+        copy.add_blob(&blob.media_type, &layout.blob(blob)?)?;
+    }
+    Ok(copy.finish(vec![descriptor])?)
+}
+
+/// Says what differs, as far as the builder's image can be had.
+async fn differs(args: &Args, image: &Pinned, rebuilt: &Rebuilt, layout: &Layout, context: &Context) -> CommandResult {
+    let failure = Failure::rejected(format_args!(
+        "your rebuild has the digest {}, the request asks for {}",
+        rebuilt.digest, image.digest
+    ))
+    .hint(format_args!(
+        "do not approve; your image is in {}, so csign diff IMAGE {} shows more",
+        args.out.display(),
+        args.out.display()
+    ));
+    if args.record.exists() {
+        context.note(format_args!("warning: {} is of another rebuild", args.record.display()));
+    }
+    let against = args.against.clone().unwrap_or_else(|| image.to_string());
+    let found = mismatch::explain(&against, layout, args.diff.as_deref(), context).await;
+    let report = match found {
+        Ok(report) => Some(report),
+        Err(why) => {
+            context.note(format_args!("what differs could not be found out: {}", why.text().trim_end()));
+            None
+        }
+    };
+    let data =
+        json!({"same": false, "image": image, "digest": rebuilt.digest, "layout": args.out, "difference": report});
+    context.print(&data, String::new)?;
+    Err(failure)
+}
