@@ -15,7 +15,6 @@ mod ingest;
 mod issuer;
 mod key_environment;
 mod launcher_socket;
-mod mismatch;
 mod policies;
 mod progress;
 mod provenance;

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, path::Path};
 
-use csign_diff::{DiffError, Limits, Options, Platform, Source, Style};
+use csign_diff::{DiffError, Limits, Options, Platform, Report, Source, Style};
 use csign_oci::Reference;
 use csign_trust::ExitStatus;
 
@@ -65,17 +65,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         children: args.max_differences,
         ..Limits::default()
     };
-    let (a, b) = (open(&args.a, &limits, context).await?, open(&args.b, &limits, context).await?);
-    let bar = progress::bar(context, "comparing", 0);
-    let (advance, platform) = (bar.advance_after_a_second(), args.platform.clone());
-    // A thread of its own: sources in a registry are asked from there, and this one answers.
-    let compared = tokio::task::spawn_blocking(move || {
-        let options = Options { limits, platform: platform.as_ref(), progress: &advance };
-        csign_diff::compare(&*a, &*b, &options)
-    });
-    let compared = compared.await.map_err(|_| Failure::could_not_check("the comparison was interrupted"))?;
-    bar.finish();
-    let report = compared?;
+    let report = compare(&args.a, &args.b, limits, args.platform.clone(), context).await?;
     let color = context.output == Output::Text && !context.environment.no_color && std::io::stdout().is_terminal();
     context.print(&report, || csign_diff::text(&report, &Style { color, lines: args.max_lines }))?;
     Ok(match (report.identical, report.incomplete.is_empty()) {
@@ -83,6 +73,27 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         (false, true) => ExitStatus::Rejected,
         (false, false) => ExitStatus::CouldNotCheck,
     })
+}
+
+/// Compares two images as a person names them.
+pub(crate) async fn compare(
+    a: &str,
+    b: &str,
+    limits: Limits,
+    platform: Option<Platform>,
+    context: &Context,
+) -> Result<Report, Failure> {
+    let (a, b) = (open(a, &limits, context).await?, open(b, &limits, context).await?);
+    let bar = progress::bar(context, "comparing", 0);
+    let advance = bar.advance_after_a_second();
+    // A thread of its own: sources in a registry are asked from there, and this one answers.
+    let compared = tokio::task::spawn_blocking(move || {
+        let options = Options { limits, platform: platform.as_ref(), progress: &advance };
+        csign_diff::compare(&*a, &*b, &options)
+    });
+    let compared = compared.await.map_err(|_| Failure::could_not_check("the comparison was interrupted"))?;
+    bar.finish();
+    Ok(compared?)
 }
 
 /// What is a path is no reference: a directory or file of that name wins.

@@ -1,22 +1,25 @@
 //! `csign rebuild`: the image of a request, from its sources, by a party that will answer for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use csign_oci::{Layout, Pinned};
+use csign_diff::{Limits, Style};
+use csign_oci::{Digest, Layout, Pinned};
 use csign_trust::{
     ExitStatus,
     exchange::{RebuildRecord, Request},
 };
 use serde_json::json;
 
-use super::ContractArgs;
+use super::{ContractArgs, diff::compare};
 use crate::{
     context::{CommandResult, Context, read, write},
     failure::Failure,
     git::Remote,
-    mismatch,
     rebuild::{Interrupt, Order, Rebuilt, Work},
 };
+
+/// Lines of a comparison that are printed; csign diff prints more.
+const LINES: usize = 60;
 
 /// Rebuild a request's image from its commit, without a network, and compare digests
 ///
@@ -25,7 +28,7 @@ use crate::{
 /// 1, and what differs with the likely causes. docs/rebuild.md says what this isolates and what not.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign rebuild request.json --from https://git.example/team/app.git\n  csign rebuild request.json --from ../app --out rebuilt --record rebuild.json\n  csign rebuild request.json --from app.bundle --against builder.tar --diff difference.html"
+    after_help = "Examples:\n  csign rebuild request.json --from https://git.example/team/app.git\n  csign rebuild request.json --from ../app --out rebuilt --record rebuild.json\n  csign rebuild request.json --from app.bundle --against builder.tar --diff difference.json"
 )]
 pub(crate) struct Args {
     /// The builder's request
@@ -73,7 +76,7 @@ pub(crate) struct Args {
     /// its registry)
     #[arg(long, value_name = "LAYOUT|REFERENCE")]
     against: Option<String>,
-    /// Where to write the comparison as a page, if the digest differs
+    /// Where to write the whole comparison as JSON, if the digest differs
     #[arg(long, value_name = "FILE")]
     diff: Option<PathBuf>,
 }
@@ -112,9 +115,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         bazel: args.bazel.as_deref(),
     };
     let rebuilt = order.rebuild(&work, &interrupt, context)?;
-    let layout = copy(&rebuilt, &args.out)?;
+    copy(&rebuilt, &args.out)?;
+    drop(work);
     if rebuilt.digest != image.digest {
-        return differs(args, &image, &rebuilt, &layout, context).await;
+        return differs(args, &image, rebuilt.digest, context).await;
     }
     let times = [started, context.timestamp()?];
     let record = RebuildRecord::new(&image, rebuilt.reproduced, rebuilt.environment, times);
@@ -129,41 +133,48 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
 }
 
 /// The layout where the caller wants it, whole or not at all.
-fn copy(rebuilt: &Rebuilt, to: &std::path::Path) -> Result<Layout, Failure> {
+fn copy(rebuilt: &Rebuilt, to: &Path) -> Result<(), Failure> {
     let layout = Layout::open(&rebuilt.layout)?;
     let (descriptor, manifest) = layout.image()?;
     let copy = Layout::create(to)?;
     for blob in manifest.layers.iter().chain([&manifest.config, &descriptor]) {
         copy.add_blob(&blob.media_type, &layout.blob(blob)?)?;
     }
-    Ok(copy.finish(vec![descriptor])?)
+    copy.finish(vec![descriptor])?;
+    Ok(())
 }
 
-/// Says what differs, as far as the builder's image can be had.
-async fn differs(args: &Args, image: &Pinned, rebuilt: &Rebuilt, layout: &Layout, context: &Context) -> CommandResult {
-    let failure = Failure::rejected(format_args!(
-        "your rebuild has the digest {}, the request asks for {}",
-        rebuilt.digest, image.digest
-    ))
-    .hint(format_args!(
-        "do not approve; your image is in {}, so csign diff IMAGE {} shows more",
-        args.out.display(),
-        args.out.display()
-    ));
+/// Says what differs, as far as the builder's image can be had: what `csign diff` says.
+async fn differs(args: &Args, image: &Pinned, ours: Digest, context: &Context) -> CommandResult {
+    let out = args.out.display();
     if args.record.exists() {
-        context.note(format_args!("warning: {} is of another rebuild", args.record.display()));
+        context.note(format_args!("warning: {} is of an earlier rebuild", args.record.display()));
     }
     let against = args.against.clone().unwrap_or_else(|| image.to_string());
-    let found = mismatch::explain(&against, layout, args.diff.as_deref(), context).await;
-    let report = match found {
-        Ok(report) => Some(report),
+    let compared = compare(&against, &out.to_string(), Limits::default(), None, context).await;
+    let report = match compared {
+        // The builder's image is the one that was asked about, or it explains nothing.
+        Ok(report) if report.a.digest == image.digest.to_string() => Some(report),
+        Ok(report) => {
+            context.note(format_args!("{against} has the digest {}: it is not the builder's image", report.a.digest));
+            None
+        }
         Err(why) => {
             context.note(format_args!("what differs could not be found out: {}", why.text().trim_end()));
             None
         }
     };
-    let data =
-        json!({"same": false, "image": image, "digest": rebuilt.digest, "layout": args.out, "difference": report});
-    context.print(&data, String::new)?;
-    Err(failure)
+    if let (Some(report), Some(path)) = (&report, &args.diff) {
+        let text = serde_json::to_string_pretty(report).map_err(Failure::could_not_check)? + "\n";
+        write(path, text.as_bytes(), true)?;
+    }
+    let data = json!({"same": false, "image": image, "digest": ours, "layout": args.out, "difference": report});
+    context.print(&data, || match &report {
+        Some(report) => csign_diff::text(report, &Style { color: false, lines: LINES }),
+        None => String::new(),
+    })?;
+    Err(Failure::rejected(format_args!("your rebuild has the digest {ours}, the request asks for {}", image.digest))
+        .hint(format_args!(
+            "do not approve; your image is in {out}: csign diff {against} {out} shows all that differs"
+        )))
 }

@@ -45,6 +45,15 @@ pub(super) async fn images(scene: &Scene, image: &Pinned, ledger: &mut Ledger) -
     quote(&verified.text());
     ledger.end(step, pushed.status == 0 && verified.status == 1, "nobody signed this digest");
 
+    let step = ledger.begin("csign diff: what was changed in it", "exit 1, name the file");
+    let compared = builder.csign(&["diff", "image", "changed"])?;
+    quote(&compared.text());
+    ledger.end(
+        step,
+        compared.status == 1 && compared.stdout.contains("/workload"),
+        "it is /workload, and nothing else",
+    );
+
     let step = ledger.begin("refused: image with one byte changed, launched", "workload exits 1");
     let reason = refused_boot(scene, &changed, "changed", Image::Production).await?;
     let expected = reason.as_deref().is_some_and(|text| text.contains("signature of builder"));
