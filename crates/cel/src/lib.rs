@@ -10,11 +10,13 @@
 //!
 //! [CEL specification]: https://github.com/google/cel-spec/blob/master/doc/langdef.md
 
+mod asks;
 mod ast;
 mod check;
 mod error;
 mod eval;
 mod explain;
+pub mod federation;
 pub mod functions;
 mod infix;
 mod lexer;
@@ -24,6 +26,7 @@ mod value;
 
 use std::fmt;
 
+pub use asks::{Ask, Asks, Test};
 use ast::Node;
 pub use check::Kind;
 pub use error::{EvalError, ParseError};
@@ -105,6 +108,11 @@ impl Expression {
     /// As [`Expression::evaluate`].
     pub fn holds(&self, variables: &Variables) -> Result<bool, EvalError> {
         self.evaluate(variables)?.as_bool().ok_or(EvalError::NotBoolean)
+    }
+
+    /// What it asks of its inputs, as far as its text says so.
+    pub fn asks(&self) -> Asks {
+        asks::asks(&self.root, &self.source)
     }
 
     /// Its value as a condition, and what each operand of its outermost `&&` or `||` contributed.

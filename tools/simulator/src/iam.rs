@@ -13,6 +13,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use csign_cel::federation;
+
 use crate::{
     audit::{Audit, Decision},
     clock::Clock,
@@ -36,12 +38,8 @@ pub enum Identity {
     Federated {
         /// `projects/N/locations/global/workloadIdentityPools/P`.
         pool: String,
-        /// The mapped `google.subject`.
-        subject: String,
-        /// The mapped `google.groups`.
-        groups: Vec<String>,
-        /// The mapped attributes, without the prefix `attribute.`.
-        attributes: BTreeMap<String, String>,
+        /// What the token's claims became.
+        identity: federation::Identity,
     },
 }
 
@@ -55,18 +53,7 @@ impl Identity {
                 members.push("allAuthenticatedUsers".to_owned());
                 members.push(member.clone());
             }
-            Self::Federated { pool, subject, groups, attributes } => {
-                members.push(format!("principal://iam.googleapis.com/{pool}/subject/{subject}"));
-                members.push(format!("principalSet://iam.googleapis.com/{pool}/*"));
-                members.extend(
-                    groups.iter().map(|group| format!("principalSet://iam.googleapis.com/{pool}/group/{group}")),
-                );
-                members.extend(
-                    attributes.iter().map(|(name, value)| {
-                        format!("principalSet://iam.googleapis.com/{pool}/attribute.{name}/{value}")
-                    }),
-                );
-            }
+            Self::Federated { pool, identity } => members.extend(identity.members(pool)),
         }
         members
     }
@@ -77,8 +64,8 @@ impl fmt::Display for Identity {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
             Self::Member(member) => f.write_str(member),
-            Self::Federated { pool, subject, .. } => {
-                write!(f, "principal://iam.googleapis.com/{pool}/subject/{subject}")
+            Self::Federated { pool, identity } => {
+                write!(f, "principal://iam.googleapis.com/{pool}/subject/{}", identity.subject)
             }
         }
     }
@@ -303,7 +290,8 @@ mod tests {
 
     fn federated(value: &str) -> Identity {
         let attributes = BTreeMap::from([("image".to_owned(), value.to_owned())]);
-        Identity::Federated { pool: POOL.to_owned(), subject: "s".to_owned(), groups: Vec::new(), attributes }
+        let identity = federation::Identity { subject: "s".to_owned(), groups: Vec::new(), attributes };
+        Identity::Federated { pool: POOL.to_owned(), identity }
     }
 
     fn allowed(iam: &Iam, identity: Identity, resource: &str) -> bool {

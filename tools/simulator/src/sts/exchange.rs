@@ -13,13 +13,10 @@ use axum::{
     http::{Response, StatusCode, header},
     routing::post,
 };
+use csign_cel::federation;
 use serde_json::{Map, Value, json};
 
-use super::{
-    Provider,
-    mapping::Mapped,
-    provider::{self, Parsed},
-};
+use super::{Provider, provider::Parsed};
 use crate::{
     attestation::Issuer,
     audit::{Audit, Decision},
@@ -112,7 +109,7 @@ impl Sts {
         let token = token.ok_or_else(|| refusal("invalid_request", "subject_token is missing."))?;
         // 2.
         let name = field("audience").and_then(|a| a.strip_prefix("//iam.googleapis.com/"));
-        let name = name.filter(|name| provider::pool_of(name).is_some()).ok_or_else(|| {
+        let name = name.filter(|name| federation::pool_of(name).is_some()).ok_or_else(|| {
             refusal(
                 "invalid_request",
                 "Invalid value for \"audience\". This value should be the full resource name of the Identity Provider. \
@@ -148,7 +145,7 @@ impl Sts {
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
-        if !audiences.iter().any(|audience| provider.is_for(audience)) {
+        if !audiences.iter().any(|audience| provider.rules.is_for(audience)) {
             let audiences = audiences.join(", ");
             return Err(refusal(
                 "invalid_grant",
@@ -157,12 +154,13 @@ impl Sts {
         }
         // 6.
         let claims = Value::Object(claims);
-        let mapped = Mapped::new(&provider, &claims).map_err(|why| refusal("invalid_grant", why))?;
+        let identity =
+            provider.rules.identity(&claims).map_err(|why| refusal("invalid_grant", why.to_string()))?;
         // 7.
-        let clause = match &provider.condition {
+        let clause = match provider.rules.condition() {
             None => "the provider has no condition: every token of its issuer is accepted".to_owned(),
             Some(condition) => {
-                let explanation = condition.explain(&mapped.variables(&claims));
+                let explanation = condition.explain(&identity.variables(&claims));
                 if !explanation.admits() {
                     return Err(refusal("unauthorized_client", explanation.to_string()));
                 }
@@ -170,8 +168,7 @@ impl Sts {
             }
         };
         // 8.
-        let Mapped { subject, groups, attributes } = mapped;
-        let identity = Identity::Federated { pool: provider.pool.clone(), subject, groups, attributes };
+        let identity = Identity::Federated { pool: provider.rules.pool().to_owned(), identity };
         let access = self.iam.issue(identity).map_err(|e| refusal("server_error", e.to_string()))?;
         let reply = json!({
             "access_token": access,

@@ -1,7 +1,6 @@
 //! The security token service: an attestation token for an access token, if the provider's condition admits it.
 
 mod exchange;
-mod mapping;
 mod provider;
 mod rules;
 
