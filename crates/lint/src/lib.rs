@@ -1,1 +1,22 @@
-//! Mistakes in contracts, images, conditions, bindings and exports: each a rule with an explanation and a fix.
+//! What a configuration lets in: rules that find mistakes in contracts, images, conditions, bindings and exports, and
+//! explanations of one decision.
+
+mod claims;
+mod error;
+mod fill;
+mod finding;
+mod gate;
+mod lint;
+mod locate;
+mod read;
+mod rule;
+mod rules;
+mod sarif;
+
+pub use claims::TokenFacts;
+pub use error::LintError;
+pub use finding::Finding;
+pub use lint::lint;
+pub use read::{Binding, Document, Instance, Item, Kind, Located, MAX_DOCUMENT, Policy, ProviderSettings};
+pub use rule::{Rule, Severity, reference, rule, rules};
+pub use sarif::sarif;

@@ -73,9 +73,11 @@ impl Scanner<'_> {
             Some(b'{') => self.members(pointer, depth, b'}'),
             Some(b'[') => self.members(pointer, depth, b']'),
             Some(b'"') => drop(self.string()),
-            _ => while self.bytes.get(self.at).is_some_and(|b| !b",]} \t\r\n".contains(b)) {
-                self.at += 1;
-            },
+            _ => {
+                while self.bytes.get(self.at).is_some_and(|b| !b",]} \t\r\n".contains(b)) {
+                    self.at += 1;
+                }
+            }
         }
     }
 

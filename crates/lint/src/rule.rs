@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::rules;
+use crate::rules::ALL;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -46,7 +46,7 @@ pub struct Rule {
 
 /// Every rule, by area.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    rules::ALL.iter().copied().flatten()
+    ALL.iter().flat_map(|area| area.iter().copied())
 }
 
 /// The rule of this id.

@@ -11,6 +11,7 @@ mod context;
 mod credentials;
 mod failure;
 mod git;
+mod image_config;
 mod ingest;
 mod issuer;
 mod key_environment;

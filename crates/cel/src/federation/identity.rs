@@ -32,10 +32,12 @@ impl Identity {
             format!("principal://iam.googleapis.com/{pool}/subject/{}", self.subject),
             format!("principalSet://iam.googleapis.com/{pool}/*"),
         ];
-        members.extend(self.groups.iter().map(|group| format!("principalSet://iam.googleapis.com/{pool}/group/{group}")));
+        members
+            .extend(self.groups.iter().map(|group| format!("principalSet://iam.googleapis.com/{pool}/group/{group}")));
         let attributes = self.attributes.iter();
         members.extend(
-            attributes.map(|(name, value)| format!("principalSet://iam.googleapis.com/{pool}/attribute.{name}/{value}")),
+            attributes
+                .map(|(name, value)| format!("principalSet://iam.googleapis.com/{pool}/attribute.{name}/{value}")),
         );
         members
     }

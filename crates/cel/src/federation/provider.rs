@@ -78,8 +78,8 @@ impl Provider {
         let mut parsed = Vec::new();
         for (key, value) in mapping {
             let target = Target::parse(key).ok_or_else(|| ProviderError::Target(key.clone()))?;
-            let value = Expression::mapping(value)
-                .map_err(|error| ProviderError::Mapping { key: key.clone(), error })?;
+            let value =
+                Expression::mapping(value).map_err(|error| ProviderError::Mapping { key: key.clone(), error })?;
             parsed.push((target, value));
         }
         if !mapping.contains_key("google.subject") {

@@ -19,6 +19,7 @@ pub(crate) mod generate;
 pub(crate) mod generate_key_pair;
 pub(crate) mod import_key_pair;
 pub(crate) mod init;
+pub(crate) mod lint;
 pub(crate) mod load;
 pub(crate) mod policy;
 pub(crate) mod provenance;

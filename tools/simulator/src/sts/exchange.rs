@@ -154,8 +154,7 @@ impl Sts {
         }
         // 6.
         let claims = Value::Object(claims);
-        let identity =
-            provider.rules.identity(&claims).map_err(|why| refusal("invalid_grant", why.to_string()))?;
+        let identity = provider.rules.identity(&claims).map_err(|why| refusal("invalid_grant", why.to_string()))?;
         // 7.
         let clause = match provider.rules.condition() {
             None => "the provider has no condition: every token of its issuer is accepted".to_owned(),

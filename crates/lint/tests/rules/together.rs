@@ -1,0 +1,88 @@
+//! Documents that belong together, and documents that hold others.
+
+use serde_json::json;
+
+use super::{
+    Case,
+    good::{self, DIGEST, POOL, member, policy_for},
+};
+
+#[test]
+fn a_member_that_says_nothing_about_the_image_is_fine_behind_a_condition_that_does() {
+    let policy = || policy_for(&[&member("*")]);
+    let open = Case::of("policy.json", policy()).and("provider.json", good::provider());
+    assert!(open.rules().contains("admits-any-image"), "{:?}", open.findings());
+    let pinned = good::and(&format!("assertion.submods.container.image_digest == '{DIGEST}'"));
+    let closed = Case::of("policy.json", policy()).and("provider.json", pinned);
+    assert_eq!(closed.findings(), []);
+}
+
+#[test]
+fn a_member_that_the_condition_never_admits_is_found() {
+    let other = format!("sha256:{}", "0".repeat(64));
+    let pinned = good::and(&format!("assertion.submods.container.image_digest == '{DIGEST}'"));
+    let case = Case::of("policy.json", policy_for(&[&member(&format!("attribute.image_digest/{other}"))]))
+        .and("provider.json", pinned);
+    assert!(!case.findings().is_empty(), "nobody is both");
+}
+
+#[test]
+fn a_contract_decides_what_the_right_operator_is() {
+    let other = good::with_condition(&good::CONDITION.replace("'op'", "'op2'"));
+    assert_eq!(Case::of("provider.json", other.clone()).findings(), []);
+    assert!(Case::of("provider.json", other).under(good::contract()).rules().contains("admits-nobody"));
+}
+
+#[test]
+fn resources_of_a_plan_and_of_a_configuration_are_found_with_their_places() {
+    let values = json!({
+        "attribute_condition": "assertion.swname == 'CONFIDENTIAL_SPACE'",
+        "attribute_mapping": {"google.subject": "assertion.sub"},
+        "oidc": [{"issuer_uri": "https://confidentialcomputing.googleapis.com", "allowed_audiences": null}],
+    });
+    let plan = json!({
+        "format_version": "1.2",
+        "planned_values": {"root_module": {"child_modules": [{"resources": [{
+            "address": "module.a.google_iam_workload_identity_pool_provider.p",
+            "type": "google_iam_workload_identity_pool_provider",
+            "values": values,
+        }]}]}},
+    });
+    let found = Case::of("plan.json", plan).findings();
+    let debug = found.iter().find(|finding| finding.rule == "admits-debug").expect("found");
+    assert_eq!(debug.pointer, "/planned_values/root_module/child_modules/0/resources/0/values/attribute_condition");
+    let configuration = json!({"resource": {
+        "google_iam_workload_identity_pool_provider": {"p": values},
+        "google_kms_crypto_key_iam_member": {"m": {"role": "roles/cloudkms.cryptoKeyDecrypter", "member": "allUsers"}},
+        "google_kms_crypto_key_iam_binding": {"b": {
+            "role": "roles/cloudkms.cryptoKeyDecrypter",
+            "members": ["principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.p.name}/*"],
+        }},
+    }});
+    let found = Case::of("main.tf.json", configuration).rules();
+    assert!(found.contains("admits-debug") && found.contains("binding-public"), "{found:?}");
+}
+
+#[test]
+fn what_a_plan_does_not_know_yet_is_not_taken_for_absent() {
+    let plan = json!({"planned_values": {"root_module": {"resources": [{
+        "type": "google_iam_workload_identity_pool_provider",
+        "values": {"attribute_mapping": {"google.subject": "assertion.submods.gce.instance_id"}, "oidc": [{}]},
+    }]}}});
+    assert_eq!(Case::of("plan.json", plan).findings(), []);
+}
+
+#[test]
+fn a_list_of_resources_is_looked_at_one_by_one() {
+    let list = json!([good::provider(), good::with_condition("")]);
+    let found = Case::of("list.json", list).findings();
+    assert!(found.iter().any(|finding| finding.pointer == "/1/attributeCondition"), "{found:?}");
+    assert!(found.iter().all(|finding| finding.pointer.starts_with("/1")), "{found:?}");
+    assert!(POOL.contains("workloadIdentityPools"));
+}
+
+#[test]
+fn a_debug_image_behind_an_alternative_is_found() {
+    let condition = format!("({}) || assertion.submods.gce.project_id == 'op'", good::CONDITION);
+    assert!(Case::of("provider.json", good::with_condition(&condition)).rules().contains("admits-debug"));
+}
