@@ -33,6 +33,9 @@ pub enum LintError {
         /// What is wrong.
         error: String,
     },
+    /// A provider that Google would not accept.
+    #[error("the provider is none: {0}")]
+    Provider(String),
     /// Nothing that rules look at.
     #[error("{file} is nothing that csign lint knows")]
     Unknown {
@@ -49,6 +52,7 @@ impl LintError {
                 "it reads contracts, images, requests, Rego, and the JSON of gcloud (describe, get-iam-policy), terraform show, \
                  Vault and AWS; --kind forces one",
             ),
+            Self::Provider(_) => Some("csign lint says what is wrong with it"),
             _ => None,
         }
     }

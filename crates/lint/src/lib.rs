@@ -3,6 +3,7 @@
 
 mod claims;
 mod error;
+pub mod explain;
 mod fill;
 mod finding;
 mod gate;

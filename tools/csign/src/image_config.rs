@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use csign_oci::{ImageConfig, Layout, Manifest, Pinned, Reference, json};
+use csign_oci::{Digest, ImageConfig, Layout, Manifest, Pinned, Reference, json};
 use csign_registry::TagOrDigest;
 
 use crate::{context::Context, failure::Failure};
@@ -12,10 +12,10 @@ const MAX_CONFIG: u64 = 4 << 20;
 
 /// An image's digest and configuration.
 pub(crate) struct Configured {
-    /// The image with its digest, if its repository is known.
+    /// `REPOSITORY@DIGEST` if the repository is known.
     pub(crate) image: Option<Pinned>,
     /// Its digest.
-    pub(crate) digest: csign_oci::Digest,
+    pub(crate) digest: Digest,
     /// Its configuration.
     pub(crate) config: ImageConfig,
 }

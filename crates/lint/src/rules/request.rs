@@ -31,7 +31,8 @@ pub(crate) static SOURCE: Rule = Rule {
     area: AREA,
     severity: Severity::Warning,
     title: "The request does not say what to rebuild",
-    explanation: "Without the source's revision, the lock file's digest or the toolchain, others cannot rebuild what they are to sign.",
+    explanation: "Without the source's revision, the lock file's digest or the toolchain, or with changes that are in no revision, others \
+                  cannot rebuild what they are to sign.",
     fix: "Make the request from a clean checkout: `csign request --source .`.",
 };
 
@@ -48,6 +49,9 @@ pub(crate) fn check(bytes: &[u8], contract: Option<&Contract>, findings: &mut Fi
         findings.add(&CONTRACT, "", error.to_string());
     }
     let source = &request.source;
+    if source.modified {
+        findings.add(&SOURCE, "/source/modified", "it was made from files that the revision does not have");
+    }
     for (what, there) in [
         ("revision", source.revision.is_some()),
         ("lockFile", source.lock_file.is_some()),

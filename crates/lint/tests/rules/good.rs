@@ -4,22 +4,22 @@ use csign_envelope::PublicKey;
 use p256::ecdsa::SigningKey;
 use serde_json::{Value, json};
 
-pub const DIGEST: &str = "sha256:c693f5cf4f447b31e8c0ae7f784fc754f783f2e64f8836913c22264004204f6b";
-pub const POOL: &str = "projects/111/locations/global/workloadIdentityPools/trusted-workload-pool";
-pub const KEY_ONE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
-pub const KEY_TWO: &str = "2222222222222222222222222222222222222222222222222222222222222222";
+pub(crate) const DIGEST: &str = "sha256:c693f5cf4f447b31e8c0ae7f784fc754f783f2e64f8836913c22264004204f6b";
+pub(crate) const POOL: &str = "projects/111/locations/global/workloadIdentityPools/trusted-workload-pool";
+pub(crate) const KEY_ONE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+pub(crate) const KEY_TWO: &str = "2222222222222222222222222222222222222222222222222222222222222222";
 
 /// The condition of the tutorial, as it must be written today.
-pub const CONDITION: &str = "assertion.swname == 'CONFIDENTIAL_SPACE' \
+pub(crate) const CONDITION: &str = "assertion.swname == 'CONFIDENTIAL_SPACE' \
     && 'STABLE' in assertion.submods.confidential_space.support_attributes \
     && assertion.submods.gce.project_id == 'op' \
     && 'sa@op.iam.gserviceaccount.com' in assertion.google_service_accounts";
 
-pub fn pem(seed: u8) -> String {
+pub(crate) fn pem(seed: u8) -> String {
     PublicKey::new(*SigningKey::from_slice(&[seed; 32]).expect("scalar").verifying_key()).expect("key").pem()
 }
 
-pub fn contract() -> String {
+pub(crate) fn contract() -> String {
     format!(
         r#"version = 1
 name = "word-count"
@@ -54,7 +54,7 @@ identity_provider = "//iam.googleapis.com/{POOL}/providers/attestation-verifier"
     )
 }
 
-pub fn provider() -> Value {
+pub(crate) fn provider() -> Value {
     json!({
         "name": format!("{POOL}/providers/attestation-verifier"),
         "state": "ACTIVE",
@@ -68,18 +68,18 @@ pub fn provider() -> Value {
     })
 }
 
-pub fn with_condition(condition: &str) -> Value {
+pub(crate) fn with_condition(condition: &str) -> Value {
     let mut provider = provider();
     provider["attributeCondition"] = condition.into();
     provider
 }
 
 /// The good condition with one clause more.
-pub fn and(clause: &str) -> Value {
+pub(crate) fn and(clause: &str) -> Value {
     with_condition(&format!("{CONDITION} && {clause}"))
 }
 
-pub fn policy_for(members: &[&str]) -> Value {
+pub(crate) fn policy_for(members: &[&str]) -> Value {
     json!({
         "bindings": [
             {"role": "roles/cloudkms.cryptoKeyEncrypter", "members": ["user:alice@example.com"]},
@@ -90,15 +90,15 @@ pub fn policy_for(members: &[&str]) -> Value {
     })
 }
 
-pub fn member(rest: &str) -> String {
+pub(crate) fn member(rest: &str) -> String {
     format!("principalSet://iam.googleapis.com/{POOL}/{rest}")
 }
 
-pub fn policy() -> Value {
+pub(crate) fn policy() -> Value {
     policy_for(&[&member(&format!("attribute.image_digest/{DIGEST}"))])
 }
 
-pub fn instance() -> Value {
+pub(crate) fn instance() -> Value {
     json!({
         "kind": "compute#instance",
         "name": "vm1",
@@ -118,7 +118,7 @@ pub fn instance() -> Value {
     })
 }
 
-pub fn instance_with(key: &str, value: &str) -> Value {
+pub(crate) fn instance_with(key: &str, value: &str) -> Value {
     let mut instance = instance();
     let items = instance["metadata"]["items"].as_array_mut().expect("a list");
     items.retain(|item| item["key"] != key);
@@ -126,7 +126,7 @@ pub fn instance_with(key: &str, value: &str) -> Value {
     instance
 }
 
-pub fn image() -> Value {
+pub(crate) fn image() -> Value {
     json!({
         "architecture": "amd64",
         "os": "linux",
@@ -144,13 +144,13 @@ pub fn image() -> Value {
     })
 }
 
-pub fn image_with(label: &str, value: &str) -> Value {
+pub(crate) fn image_with(label: &str, value: &str) -> Value {
     let mut image = image();
     image["config"]["Labels"][label] = value.into();
     image
 }
 
-pub fn vault_role() -> Value {
+pub(crate) fn vault_role() -> Value {
     json!({
         "role_type": "jwt",
         "user_claim": "sub",
@@ -165,7 +165,7 @@ pub fn vault_role() -> Value {
     })
 }
 
-pub fn vault_config() -> Value {
+pub(crate) fn vault_config() -> Value {
     json!({
         "oidc_discovery_url": "https://confidentialcomputing.googleapis.com",
         "bound_issuer": "https://confidentialcomputing.googleapis.com",
@@ -173,7 +173,7 @@ pub fn vault_config() -> Value {
     })
 }
 
-pub fn aws() -> Value {
+pub(crate) fn aws() -> Value {
     json!({
         "Version": "2012-10-17",
         "Statement": [{
@@ -192,7 +192,7 @@ pub fn aws() -> Value {
     })
 }
 
-pub fn subscription() -> Value {
+pub(crate) fn subscription() -> Value {
     json!({
         "name": "projects/op/subscriptions/s",
         "topic": "projects/op/topics/t",
@@ -201,14 +201,14 @@ pub fn subscription() -> Value {
     })
 }
 
-pub fn message() -> Value {
+pub(crate) fn message() -> Value {
     json!({"ackId": "x", "message": {
         "data": "AA==",
         "attributes": {"version": "1", "collaborator": "alice", "message": "m-1"},
     }})
 }
 
-pub fn credentials() -> Value {
+pub(crate) fn credentials() -> Value {
     json!({
         "type": "external_account",
         "audience": format!("//iam.googleapis.com/{POOL}/providers/attestation-verifier"),
@@ -218,5 +218,5 @@ pub fn credentials() -> Value {
     })
 }
 
-pub const REGO: &str = "package signature\nimport rego.v1\ndefault allow := false\n\
+pub(crate) const REGO: &str = "package signature\nimport rego.v1\ndefault allow := false\n\
     allow if input.predicate.builder == \"us\"\n";

@@ -13,27 +13,27 @@ use csign_contract::Contract;
 use csign_lint::{Document, Finding, lint, reference, rule, rules};
 
 /// What is linted together, perhaps under a contract.
-pub struct Case {
-    pub documents: Vec<(&'static str, String)>,
-    pub contract: Option<String>,
+pub(crate) struct Case {
+    pub(crate) documents: Vec<(&'static str, String)>,
+    pub(crate) contract: Option<String>,
 }
 
 impl Case {
-    pub fn of(name: &'static str, text: impl ToString) -> Self {
+    pub(crate) fn of(name: &'static str, text: impl ToString) -> Self {
         Self { documents: vec![(name, text.to_string())], contract: None }
     }
 
-    pub fn and(mut self, name: &'static str, text: impl ToString) -> Self {
+    pub(crate) fn and(mut self, name: &'static str, text: impl ToString) -> Self {
         self.documents.push((name, text.to_string()));
         self
     }
 
-    pub fn under(mut self, contract: impl Into<String>) -> Self {
+    pub(crate) fn under(mut self, contract: impl Into<String>) -> Self {
         self.contract = Some(contract.into());
         self
     }
 
-    pub fn findings(&self) -> Vec<Finding> {
+    pub(crate) fn findings(&self) -> Vec<Finding> {
         let contract = self.contract.as_ref().map(|text| Contract::from_toml(text).expect("a contract"));
         let documents: Vec<Document> = self
             .documents
@@ -45,7 +45,7 @@ impl Case {
         lint(&documents, contract.as_ref())
     }
 
-    pub fn rules(&self) -> BTreeSet<&'static str> {
+    pub(crate) fn rules(&self) -> BTreeSet<&'static str> {
         self.findings().into_iter().map(|finding| finding.rule).collect()
     }
 }

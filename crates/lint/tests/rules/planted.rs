@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::{Case, good::*};
 
-pub struct Pair {
-    pub id: &'static str,
-    pub planted: Case,
-    pub clean: Case,
+pub(crate) struct Pair {
+    pub(crate) id: &'static str,
+    pub(crate) planted: Case,
+    pub(crate) clean: Case,
 }
 
 fn pair(id: &'static str, planted: Case, clean: Case) -> Pair {
@@ -24,7 +24,7 @@ fn without(mut value: Value, parent: &str, name: &str) -> Value {
     value
 }
 
-pub fn pairs() -> Vec<Pair> {
+pub(crate) fn pairs() -> Vec<Pair> {
     [contracts(), images(), admission(), conditions(), providers(), bindings(), instances(), others()]
         .into_iter()
         .flatten()
@@ -412,6 +412,9 @@ fn request(complete: bool, contract: String) -> Case {
     let source = csign_trust::exchange::Source {
         recipe: String::new(),
         revision: complete.then(|| "0123456789abcdef0123456789abcdef01234567".to_owned()),
+        repository: None,
+        directory: None,
+        modified: !complete,
         lock_file: complete.then_some(digest),
         toolchain: complete.then(|| "1.95.0".to_owned()),
     };

@@ -15,6 +15,7 @@ pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod download;
+pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod generate_key_pair;
 pub(crate) mod import_key_pair;

@@ -3,7 +3,7 @@
 mod diff;
 mod fetch;
 mod inspect;
-mod parts;
+pub(crate) mod parts;
 mod verify;
 
 use clap::Subcommand;

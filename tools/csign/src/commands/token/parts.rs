@@ -17,13 +17,13 @@ const WIDTH: usize = 160;
 const TIMES: [&str; 3] = ["exp", "iat", "nbf"];
 
 /// Header and claims of a token that nobody has verified.
-pub(super) struct Parts {
-    pub(super) header: Map<String, Value>,
-    pub(super) claims: Map<String, Value>,
+pub(crate) struct Parts {
+    pub(crate) header: Map<String, Value>,
+    pub(crate) claims: Map<String, Value>,
 }
 
 /// Reads a token from a file or stdin. An error never quotes it.
-pub(super) fn read_token(path: &Path) -> Result<Token, Failure> {
+pub(crate) fn read_token(path: &Path) -> Result<Token, Failure> {
     let bytes = read_up_to(path, LIMITS.token_bytes as u64)?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::usage(format_args!("{} is not a token: it is not UTF-8", path.display())))?;
@@ -31,7 +31,7 @@ pub(super) fn read_token(path: &Path) -> Result<Token, Failure> {
 }
 
 impl Parts {
-    pub(super) fn of(token: &Token) -> Result<Self, Failure> {
+    pub(crate) fn of(token: &Token) -> Result<Self, Failure> {
         let malformed = |what: &str| Failure::usage(format_args!("this is not a token: {what}"));
         let parts: Vec<&str> = token.expose().split('.').collect();
         let [header, payload, _signature] = parts.as_slice() else {
