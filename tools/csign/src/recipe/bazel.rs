@@ -5,19 +5,17 @@
 //! a server (`--batch`): nothing stays behind, and it needs no connection to itself where there is no network.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Component, Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use csign_oci::{Access, Digest, ImageConfig, LayerLimits, Layout, Node, read_layer};
+use csign_oci::{Digest, Layout};
 
-use super::{BuildOutcome, BuildRequest, Means, digest_of, elf, environment::Host, error::RecipeError, rootfs};
+use super::{BuildOutcome, BuildRequest, Means, digest_of, elf, environment::Host, error::RecipeError};
 
 /// The target that is the image.
 const TARGET: &str = "//workload:image";
-const PROGRAM: &str = "workload";
 
 /// A workspace, and how Bazel is called in it.
 struct Bazel<'a> {
@@ -190,65 +188,9 @@ fn is_plain(name: &str) -> bool {
 
 /// Is it the image that the cargo recipe would make of the same program? Returns the program's digest and size.
 fn check(layout: &Layout, request: &BuildRequest) -> Result<(Digest, u64), RecipeError> {
-    let differs = |what: String| Err(RecipeError::OtherImage(what));
-    if layout.index().manifests.len() != 1 {
-        return differs(format!("its layout has {} images", layout.index().manifests.len()));
-    }
-    let (_, manifest) = layout.image()?;
-    let want = rootfs::image(Vec::new(), &request.contract, request.labels.clone(), &request.ports)?;
-    let config = layout.config()?;
-    let want_config = match want.blobs.first() {
-        Some((_, bytes)) => ImageConfig::parse(bytes)?,
-        None => return differs("there is nothing to compare it with".to_owned()),
-    };
-    if (&config.os, &config.architecture) != (&want_config.os, &want_config.architecture) {
-        return differs(format!("it is for {}/{}", config.os, config.architecture));
-    }
-    if config.config != want_config.config {
-        let text = |config| serde_json::to_string(config).unwrap_or_default();
-        let (want, got) = (text(&want_config.config), text(&config.config));
-        return differs(format!("its configuration is {got}, by the contract it is {want}"));
-    }
-    let limits = LayerLimits::default();
-    let mut tree = Tree::new();
-    for layer in &manifest.layers {
-        add(&mut tree, &layout.blob(layer)?, &limits)?;
-    }
-    let mut want_tree = Tree::new();
-    for (_, layer) in want.blobs.iter().skip(1) {
-        add(&mut want_tree, layer, &limits)?;
-    }
-    want_tree.remove(PROGRAM);
-    let program = match tree.remove(PROGRAM) {
-        Some((access, Node::File(program))) if access == Access::root(0o555) => program,
-        Some(_) => return differs(format!("/{PROGRAM} is no file that everyone may run and nobody may write")),
-        None => return differs(format!("it has no /{PROGRAM}")),
-    };
-    if let Some(path) = want_tree.keys().find(|path| tree.get(*path) != want_tree.get(*path)) {
-        return differs(format!("/{path} is missing, or not as the contract asks"));
-    }
-    if let Some(path) = tree.keys().find(|path| !want_tree.contains_key(*path)) {
-        return differs(format!("it holds /{path}, which is no part of it"));
-    }
-    elf::check_static(&program).map_err(|why| RecipeError::NotStatic { path: format!("/{PROGRAM}").into(), why })?;
+    let program = csign_image::compare(layout, &request.contract, request.labels.clone(), &request.ports)?;
+    elf::check_static(&program).map_err(|why| RecipeError::NotStatic { path: "/workload".into(), why })?;
     Ok((Digest::of(&program), program.len() as u64))
-}
-
-/// Everything in the image by its path, but for directories as they come about by themselves.
-type Tree = BTreeMap<String, (Access, Node)>;
-
-fn add(tree: &mut Tree, layer: &[u8], limits: &LayerLimits) -> Result<(), RecipeError> {
-    for entry in read_layer(layer, limits)?.entries {
-        if entry.node == Node::Directory && entry.access == Access::root(0o755) {
-            continue;
-        }
-        // Two entries of one name, or a whiteout, mean that somebody hides something.
-        let hidden = entry.path.rsplit('/').next().is_some_and(|name| name.starts_with(".wh."));
-        if hidden || tree.insert(entry.path.clone(), (entry.access, entry.node)).is_some() {
-            return Err(RecipeError::OtherImage(format!("one layer hides what another one holds at /{}", entry.path)));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

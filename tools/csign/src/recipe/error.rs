@@ -130,7 +130,7 @@ pub enum RecipeError {
     },
     /// Bazel made another image than the contract asks for.
     #[error("the image that bazel built is not the contract's: {0}")]
-    OtherImage(String),
+    OtherImage(#[from] csign_image::Difference),
     /// The lock file changed during the build.
     #[error("Cargo.lock changed during the build (nothing else may work in the source directory meanwhile)")]
     LockChanged,

@@ -11,7 +11,6 @@ mod environment;
 mod error;
 mod fetch;
 mod program;
-mod rootfs;
 mod toolchain;
 mod workspace;
 
@@ -193,7 +192,7 @@ pub fn build_by(request: &BuildRequest, means: &Means) -> Result<BuildOutcome, R
 
     // 5.
     let (binary_digest, binary_size) = (Digest::of(&binary), binary.len() as u64);
-    let image = rootfs::image(binary, &request.contract, request.labels.clone(), &request.ports)?;
+    let image = csign_image::image(binary, &request.contract, request.labels.clone(), &request.ports)?;
     let builder = Layout::create(&request.output)?;
     let descriptor = builder.add_image(&image)?;
     let image = descriptor.digest;

@@ -1,22 +1,56 @@
 //! The image's content: the program, root certificates, a user, the contract; nothing else.
+//!
+//! The cargo recipe calls [`image`]; Bazel's image rule takes what [`parts`] writes, and what it makes is held against
+//! [`image`] by [`compare()`].
+
+mod compare;
+pub mod parts;
 
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use csign_oci::{Access, ContainerConfig, Image, LayerBuilder, OciError, assemble};
+use csign_oci::{Access, ContainerConfig, Image, Layer, LayerBuilder, OciError, assemble};
 use serde_json::{Map, Value, json};
+
+pub use compare::{Difference, compare};
 
 /// The user and group that run the program.
 const NONROOT: u32 = 65532;
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
+/// Where the program is.
+const PROGRAM: &str = "workload";
 
 /// Assembles the image. The layers are ordered by how seldom they change.
-pub(super) fn image(
+///
+/// # Errors
+/// None in practice: every path is a constant that fits into an archive.
+pub fn image(
     binary: Vec<u8>,
     contract: &[u8],
     labels: BTreeMap<String, String>,
     ports: &[u16],
 ) -> Result<Image, OciError> {
+    let mut program = LayerBuilder::new();
+    program.file(PROGRAM, Access::root(0o555), binary)?;
+    let config = ContainerConfig {
+        user: format!("{NONROOT}:{NONROOT}"),
+        env: environment(),
+        entrypoint: entrypoint(),
+        working_dir: "/".to_owned(),
+        labels,
+        extra: exposed(ports),
+        ..ContainerConfig::default()
+    };
+    let layers = vec![
+        (base_layer()?, "csign build: certificates, user, directories"),
+        (program.build()?, "csign build: workload"),
+        (contract_layer(contract)?, "csign build: contract"),
+    ];
+    assemble(config, layers)
+}
+
+/// Root certificates, the user, the directories that it may write.
+fn base_layer() -> Result<Layer, OciError> {
     let mut base = LayerBuilder::new();
     base.file(CERTIFICATES, Access::root(0o444), root_certificates())?
         .file(
@@ -27,25 +61,27 @@ pub(super) fn image(
         .file("etc/group", Access::root(0o444), format!("nonroot:x:{NONROOT}:\n"))?
         .directory("tmp", Access::root(0o1777))?
         .directory("var/lib/csign", Access { mode: 0o700, uid: NONROOT, gid: NONROOT })?;
-    let mut program = LayerBuilder::new();
-    program.file("workload", Access::root(0o555), binary)?;
-    let mut agreement = LayerBuilder::new();
-    agreement.file(csign_contract::PATH_IN_IMAGE.trim_start_matches('/'), Access::root(0o444), contract)?;
-    let config = ContainerConfig {
-        user: format!("{NONROOT}:{NONROOT}"),
-        env: vec![format!("SSL_CERT_FILE=/{CERTIFICATES}")],
-        entrypoint: vec!["/workload".to_owned()],
-        working_dir: "/".to_owned(),
-        labels,
-        extra: exposed(ports),
-        ..ContainerConfig::default()
-    };
-    let layers = vec![
-        (base.build()?, "csign build: certificates, user, directories"),
-        (program.build()?, "csign build: workload"),
-        (agreement.build()?, "csign build: contract"),
-    ];
-    assemble(config, layers)
+    base.build()
+}
+
+/// The contract's canonical bytes, where the program looks for them.
+fn contract_layer(contract: &[u8]) -> Result<Layer, OciError> {
+    let mut layer = LayerBuilder::new();
+    layer.file(csign_contract::PATH_IN_IMAGE.trim_start_matches('/'), Access::root(0o444), contract)?;
+    layer.build()
+}
+
+fn environment() -> Vec<String> {
+    vec![format!("SSL_CERT_FILE=/{CERTIFICATES}")]
+}
+
+fn entrypoint() -> Vec<String> {
+    vec![format!("/{PROGRAM}")]
+}
+
+/// A port as an image configuration names it.
+fn port_name(port: &u16) -> String {
+    format!("{port}/tcp")
 }
 
 /// `ExposedPorts` (OCI image specification 1.1, config.md): Confidential Space opens no other port.
@@ -53,7 +89,7 @@ fn exposed(ports: &[u16]) -> Map<String, Value> {
     if ports.is_empty() {
         return Map::new();
     }
-    let ports: Map<String, Value> = ports.iter().map(|port| (format!("{port}/tcp"), json!({}))).collect();
+    let ports: Map<String, Value> = ports.iter().map(|port| (port_name(port), json!({}))).collect();
     Map::from_iter([("ExposedPorts".to_owned(), ports.into())])
 }
 
@@ -78,6 +114,7 @@ fn root_certificates() -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use csign_oci::{ImageConfig, LayerLimits, Node, read_layer};
 
