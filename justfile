@@ -15,10 +15,11 @@ demo *ARGS:
     cargo run --release -p simulator -- demo {{ARGS}}
 
 # Requests, time and memory of `csign verify` next to cosign's, from one run; sizes, and how long the workload boots; how
-# long the simulator takes to start, and its memory.
+# long the simulator takes to start, and its memory; `csign diff` of generated images of 1 GB next to reading them once.
 bench *ARGS:
     cargo build --release -p csign -p csign-tests
     target/release/csign-bench --demo {{ARGS}}
+    target/release/csign-bench-diff --csign target/release/csign
     cargo bench -p workload --profile image --bench messages
 
 # cosign, crane, oras, skopeo, docker-registry … into .peers.

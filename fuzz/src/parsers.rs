@@ -81,6 +81,9 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "keyless_bundle", accepts: keyless_bundle, seed: || seeds::KEYLESS_BUNDLE.into() },
     Parser { name: "keyless_layer", accepts: keyless_layer, seed: || seeds::KEYLESS_LAYER.into() },
     Parser { name: "cel_condition", accepts: cel_condition, seed: || seeds::CEL_CONDITION.into() },
+    Parser { name: "diff_layer", accepts: csign_diff::fuzzing::layer, seed: || layer_seed() },
+    Parser { name: "diff_image", accepts: csign_diff::fuzzing::image, seed: || seeds::docker_archive() },
+    Parser { name: "diff_configuration", accepts: diff_configuration, seed: || seeds::IMAGE_CONFIG.into() },
     Parser { name: "checkpoint", accepts: checkpoint, seed: || checkpoint_seed() },
 ];
 
@@ -133,6 +136,10 @@ fn layer(bytes: &[u8]) -> bool {
         assert!(!entry.path.starts_with('/') && entry.path.split('/').all(|part| part != ".."), "{:?}", entry.path);
     }
     true
+}
+
+fn diff_configuration(bytes: &[u8]) -> bool {
+    csign_diff::fuzzing::configuration(bytes, seeds::IMAGE_CONFIG.as_bytes())
 }
 
 fn layer_seed() -> Vec<u8> {

@@ -237,3 +237,27 @@ pub(crate) const PLUGIN_REPLY: &str = r#"{"signMessage":{"signature":"MAYCAQECAQ
 pub(crate) const CEL_CONDITION: &str = r#"assertion.swname == "CONFIDENTIAL_SPACE" && assertion.oemid > -1.5e0
 && [1u, 0x2].all(x, x >= 1 ? true : size("\x41" + r'\d') == int("7") % 2)
 && (!has(assertion.absent) || assertion.absent[0].matches("^a{2}") || {"a": null,}.exists(k, k in ["b"]))"#;
+
+/// What `docker save` writes, of an image with one empty layer.
+pub(crate) fn docker_archive() -> Vec<u8> {
+    let files: [(&str, &str); 3] = [
+        ("manifest.json", r#"[{"Config":"config.json","RepoTags":[],"Layers":["layer.tar"]}]"#),
+        ("config.json", IMAGE_CONFIG),
+        ("layer.tar", ""),
+    ];
+    let mut out = Vec::new();
+    for (name, content) in files {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..107].copy_from_slice(b"0000644");
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..154].copy_from_slice(format!("{sum:06o}").as_bytes());
+        out.extend_from_slice(&header);
+        out.extend_from_slice(content.as_bytes());
+        out.resize(out.len().next_multiple_of(512), 0);
+    }
+    out
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
 
 mod copies;
+mod diff;
 mod exchange;
 mod key_providers;
 mod keys;

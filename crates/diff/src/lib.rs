@@ -8,6 +8,7 @@ mod causes;
 mod compression;
 mod content;
 mod error;
+#[doc(hidden)]
 pub mod fuzzing;
 mod html;
 mod image;

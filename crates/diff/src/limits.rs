@@ -26,7 +26,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 4 MiB documents, 256 platforms, 512 layers of 64 GiB and 8 million entries, 1 MiB headers, an 8 MiB window (what
+    /// 4 MiB documents, 256 platforms, 512 layers of 64 GiB and 2 million entries, 1 MiB headers, an 8 MiB window (what
     /// every zstd decoder must allow), 64 GiB of temporary files, 1000 children, 2000 files.
     fn default() -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Default for Limits {
             layers: 512,
             unpacked: 64 << 30,
             zstd_window: 8 << 20,
-            entries: 8_000_000,
+            entries: 2_000_000,
             header: 1 << 20,
             spool: 64 << 30,
             children: 1000,

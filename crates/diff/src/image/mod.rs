@@ -248,6 +248,11 @@ impl Comparison<'_> {
     }
 }
 
+/// For the fuzzer: is there anything to say about two configurations?
+pub(crate) fn document_differences(bytes: (&[u8], &[u8]), a: &Json, b: &Json, limits: &Limits) -> bool {
+    document::config(bytes, a, b, limits).into_node(Kind::Config, "config").is_some()
+}
+
 fn node(kind: Kind, name: &str) -> Node {
     Node { kind, name: name.to_owned(), changes: Vec::new(), children: Vec::new(), omitted: 0 }
 }

@@ -72,7 +72,12 @@ impl PackedSource {
     /// It is no archive of an image; it is damaged; it goes beyond `limits`.
     pub fn open(name: &str, path: &Path, limits: &Limits) -> Result<Self, DiffError> {
         let file = File::open(path).map_err(DiffError::reading(path))?;
-        let archive = unpacked(name, Blob::whole(file)?, limits)?;
+        Self::of(name, Blob::whole(file)?, limits)
+    }
+
+    /// The same of what was opened already.
+    pub(crate) fn of(name: &str, archive: Blob, limits: &Limits) -> Result<Self, DiffError> {
+        let archive = unpacked(name, archive, limits)?;
         let files = list(name, &archive, limits)?;
         let mut source =
             Self { name: name.to_owned(), limits: *limits, files, archive, form: Form::Layout(Index::new(Vec::new())) };
