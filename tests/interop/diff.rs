@@ -27,17 +27,17 @@ fn bench() -> Bench {
 fn what_skopeo_writes_in_any_form_is_the_same_image() {
     let Some(skopeo) = peer("skopeo") else { return };
     let bench = bench();
-    let copy = |to: &str, more: &[&str]| {
-        let arguments = [&["--insecure-policy", "copy"], more, &["oci:one", to]].concat();
+    let copy = |from: &str, to: &str, more: &[&str]| {
+        let arguments = [&["--insecure-policy", "copy"], more, &[from, to]].concat();
         bench.run(&skopeo, arguments).success();
     };
-    copy("oci:layout:v1", &[]);
-    copy("oci-archive:archive.tar:v1", &[]);
+    copy("oci:one", "oci:layout:v1", &[]);
+    copy("oci:one", "oci-archive:archive.tar:v1", &[]);
     assert!(diff(&bench, "one", "layout", 0).contains("the same"));
     diff(&bench, "oci:layout", "oci-archive:archive.tar", 0);
     diff(&bench, "archive.tar", "two", 1);
     // No manifest, and layers without compression: the content is what there is to compare.
-    copy("docker-archive:docker.tar:example/app:v1", &[]);
+    copy("oci:one", "docker-archive:docker.tar:example/app:v1", &[]);
     let text = diff(&bench, "one", "docker.tar", 1);
     assert!(text.contains("only its compression differs") && !text.contains("/message.txt"), "{text}");
     let text = diff(&bench, "docker-archive:docker.tar", "two", 1);

@@ -159,6 +159,40 @@ fn paths_are_names_and_nothing_is_ever_written_to_them() {
 }
 
 #[test]
+fn no_name_or_value_reaches_the_terminal_as_it_is() {
+    let evil = "\u{1b}[2J\u{1b}]0;x\u{7}\r\u{9b}1m\u{202e}gnp\u{200b}\u{2066}\n+ fake";
+    let image = |content: &str| {
+        let mut entry = file(evil, content);
+        entry.xattr = Some(format!("{evil}{content}"));
+        let mut image = Image::of_entries(&[entry]);
+        image.config["config"]["Labels"][evil] = json!(format!("{evil}{content}"));
+        image.annotations.push((evil.to_owned(), content.to_owned()));
+        image
+    };
+    for (a, b) in [(image("1"), image("2")), (image("1"), Image::of_entries(&[]))] {
+        let report = compare(&a, &b);
+        let text = csign_diff::text(&report, &csign_diff::Style { color: false, lines: 1000 });
+        assert!(text.contains("u{1b}[2J") && text.contains("u{202e}"), "{text}");
+        let hidden = |c: &char| (c.is_control() && *c != '\n') || "\u{202e}\u{200b}\u{2066}".contains(*c);
+        assert_eq!(text.chars().find(hidden), None, "{text}");
+        assert!(!text.contains("\n+ fake"), "{text}");
+    }
+}
+
+#[test]
+fn a_pipe_in_place_of_a_blob_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = Image::of_entries(&[file("a", "1")]);
+    let other = Image::of_entries(&[file("a", "2")]).write(directory.path(), "other", Form::Layout);
+    let path = image.write(directory.path(), "pipe", Form::Layout);
+    let blob = path.join("blobs/sha256").join(image.blobs()[1].0.digest.hex());
+    fs::remove_file(&blob).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&blob).status().unwrap().success());
+    let error = compare_paths(&path, &other, &Options::default()).unwrap_err();
+    assert!(matches!(error, DiffError::NotAnImage { .. }), "{error}");
+}
+
+#[test]
 fn an_archive_of_an_image_that_names_files_outside_of_itself_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("archive");

@@ -242,6 +242,13 @@ impl<I: Input> Walker<I> {
             return Err(DiffError::Limit { what: self.what.clone(), limit: self.max_entries, unit: "entries" });
         }
         let Extended { records, path, link, is_pax, mut headers } = extended;
+        // What holds for all entries is written before the first of them only.
+        for (key, value) in &self.global {
+            headers.update((key.len() as u64).to_le_bytes());
+            headers.update(key);
+            headers.update((value.len() as u64).to_le_bytes());
+            headers.update(value);
+        }
         let mut records = self.global.clone().into_iter().chain(records).collect::<Records>();
         let mut take = |key: &str| records.remove(key);
         let bad = |what: &str| self.malformed(&format!("an entry's {what} is no number"));
@@ -338,4 +345,64 @@ fn time(value: &[u8]) -> Option<Value> {
         return pax::number(seconds.as_bytes()).map(Value::Number);
     }
     digits(fraction).then(|| Value::Text(format!("{seconds}.{fraction}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn entries(bytes: &[u8]) -> Vec<Entry> {
+        let mut walker = Walker::new(bytes, &Limits::default(), "it");
+        std::iter::from_fn(|| walker.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn long_names_of_gnu_and_of_pax_are_the_names() {
+        let long = format!("{}/file", "directory".repeat(30));
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        builder.append_data(&mut header, &long, &b"abc"[..]).unwrap();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        builder.append_link(&mut header, "link", &long).unwrap();
+        let records =
+            [("path", long.as_bytes()), ("mtime", b"7.250"), ("SCHILY.xattr.user.a", b"\xff"), ("size", b"3")];
+        builder.append_pax_extensions(records).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_path("short").unwrap();
+        header.set_size(3);
+        header.set_cksum();
+        builder.append(&header, &b"def"[..]).unwrap();
+        let [gnu, link, pax] = entries(&builder.into_inner().unwrap()).try_into().unwrap();
+        assert_eq!((gnu.path, gnu.format), (long.clone().into_bytes(), "gnu"));
+        assert_eq!((link.key(), &link.link), (&b"link"[..], &long.clone().into_bytes()));
+        assert_eq!((pax.path, pax.format, pax.mtime), (long.into_bytes(), "pax", Value::Text("7.25".to_owned())));
+        assert_eq!(pax.extended["xattr.user.a"], [0xff]);
+    }
+
+    #[test]
+    fn what_holds_for_all_entries_is_part_of_each() {
+        let archive = |comment: &str| {
+            let mut bytes = Vec::new();
+            let record = format!("{} comment={comment}\n", 12 + comment.len());
+            for (kind, name, content) in [(b'g', "global", record.as_str()), (b'0', "a", ""), (b'0', "b", "")] {
+                let mut header = tar::Header::new_ustar();
+                header.set_entry_type(tar::EntryType::new(kind));
+                header.set_path(name).unwrap();
+                header.set_size(content.len() as u64);
+                header.set_cksum();
+                bytes.extend_from_slice(header.as_bytes());
+                bytes.extend_from_slice(content.as_bytes());
+                bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+            }
+            entries(&bytes)
+        };
+        let (one, other) = (archive("x"), archive("y"));
+        assert_eq!(one[1].extended["pax.comment"], b"x");
+        assert!(one.iter().zip(&other).all(|(a, b)| a.headers != b.headers));
+        assert_eq!(one, archive("x"));
+    }
 }

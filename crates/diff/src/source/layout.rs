@@ -1,6 +1,9 @@
 //! An OCI layout directory.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use csign_oci::{Descriptor, Layout};
 
@@ -43,6 +46,11 @@ impl Source for LayoutSource {
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Blob, DiffError> {
         let path = self.layout.blob_path(&descriptor.digest);
+        // A pipe of that name would be waited for.
+        if !fs::metadata(&path).map_err(DiffError::reading(&path))?.is_file() {
+            let why = format!("{} is no file", path.display());
+            return Err(DiffError::NotAnImage { name: self.name.clone(), why });
+        }
         Blob::whole(File::open(&path).map_err(DiffError::reading(&path))?)
     }
 }

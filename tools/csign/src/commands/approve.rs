@@ -99,7 +99,7 @@ fn compare(layout: &std::path::Path, image: &Pinned) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::rejected(format_args!("your rebuild has the digest {ours}, the request asks for {}", image.digest))
-        .hint("do not approve; compare source revision, contract and toolchain with the builder's"))
+        .hint(format_args!("do not approve; csign diff {} {image} shows what differs, and why", layout.display())))
 }
 
 /// The signer under the algorithm that the contract states for its key, and whose key it is.
