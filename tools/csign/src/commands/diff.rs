@@ -1,13 +1,16 @@
 //! `csign diff`: what differs in two images, and why.
 
-use std::{io::IsTerminal as _, path::Path};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+};
 
 use csign_diff::{DiffError, Limits, Options, Platform, Report, Source, Style};
 use csign_oci::Reference;
 use csign_trust::ExitStatus;
 
 use crate::{
-    context::{CommandResult, Context, Output},
+    context::{CommandResult, Context, Output, write},
     failure::Failure,
     progress,
     registry_source::RegistrySource,
@@ -20,7 +23,7 @@ use crate::{
 /// 0 the same digest, 1 different, 2 called wrongly, 3 could not compare.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign diff expected image\n  csign diff registry.example/team/app@sha256:… image\n  csign diff --platform linux/amd64 app-v1.tar app-v2.tar.gz\n  csign diff expected image --output json"
+    after_help = "Examples:\n  csign diff expected image\n  csign diff registry.example/team/app@sha256:… image\n  csign diff --platform linux/amd64 app-v1.tar app-v2.tar.gz\n  csign diff expected image --output json\n  csign diff expected image --html difference.html"
 )]
 pub(crate) struct Args {
     /// Expected image
@@ -29,6 +32,9 @@ pub(crate) struct Args {
     /// Image that was found
     #[arg(value_name = "B")]
     b: String,
+    /// Write a page with a side-by-side view, too; it needs nothing but a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Compare only this platform of an index of several
     #[arg(long, value_name = "OS/ARCHITECTURE")]
     platform: Option<Platform>,
@@ -66,6 +72,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         ..Limits::default()
     };
     let report = compare(&args.a, &args.b, limits, args.platform.clone(), context).await?;
+    if let Some(path) = &args.html {
+        let mut page = Vec::new();
+        csign_diff::html(&report, &mut page).map_err(|error| Failure::writing(path, &error))?;
+        write(path, &page, true)?;
+    }
     let color = context.output == Output::Text && !context.environment.no_color && std::io::stdout().is_terminal();
     context.print(&report, || csign_diff::text(&report, &Style { color, lines: args.max_lines }))?;
     Ok(match (report.identical, report.incomplete.is_empty()) {

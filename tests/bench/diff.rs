@@ -3,7 +3,6 @@
 #![allow(clippy::expect_used, reason = "a benchmark that cannot measure stops and says why")]
 
 mod images;
-#[path = "../bench/measure.rs"]
 mod measure;
 
 use std::{
