@@ -68,33 +68,30 @@ pub fn causes(root: &Node) -> Vec<Cause> {
     claims.into_iter().take(CAUSES).map(Claim::into_cause).collect()
 }
 
-/// What makes other things differ comes first.
+/// All kinds: what makes other things differ comes first.
+const PRECEDENCE: [CauseKind; 18] = [
+    CauseKind::Contract,
+    CauseKind::Toolchain,
+    CauseKind::DependencyVersion,
+    CauseKind::Linker,
+    CauseKind::CompilerFlags,
+    CauseKind::Configuration,
+    CauseKind::FileSet,
+    CauseKind::Permissions,
+    CauseKind::EmbeddedPath,
+    CauseKind::Randomness,
+    CauseKind::UserOrHost,
+    CauseKind::Locale,
+    CauseKind::Timestamp,
+    CauseKind::Order,
+    CauseKind::Compression,
+    CauseKind::Serialization,
+    CauseKind::Corruption,
+    CauseKind::Sources,
+];
+
 fn precedence(kind: CauseKind) -> usize {
-    use CauseKind::{
-        CompilerFlags, Compression, Configuration, Contract, Corruption, DependencyVersion, EmbeddedPath, FileSet,
-        Linker, Locale, Order, Permissions, Randomness, Serialization, Sources, Timestamp, Toolchain, UserOrHost,
-    };
-    let order = [
-        Contract,
-        Toolchain,
-        DependencyVersion,
-        Linker,
-        CompilerFlags,
-        Configuration,
-        FileSet,
-        Permissions,
-        EmbeddedPath,
-        Randomness,
-        UserOrHost,
-        Locale,
-        Timestamp,
-        Order,
-        Compression,
-        Serialization,
-        Corruption,
-        Sources,
-    ];
-    order.iter().position(|known| *known == kind).unwrap_or(order.len())
+    PRECEDENCE.iter().position(|known| *known == kind).unwrap_or(PRECEDENCE.len())
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ fn attribute(change: &Change) -> Option<(&str, Option<&Value>, Option<&Value>)> 
 }
 
 /// Modes are octal, as everybody writes them.
-fn shown(name: &str, value: &Value) -> String {
+pub(super) fn shown(name: &str, value: &Value) -> String {
     match value {
         Value::Number(mode) if name == "mode" => format!("{mode:04o}"),
         Value::Number(number) => number.to_string(),

@@ -60,7 +60,7 @@ fn head(page: &mut Page<'_>) -> io::Result<()> {
 }
 
 fn subjects(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
-    let verdict = if report.identical { "Both are the same image" } else { "These are two images" };
+    let verdict = if report.identical { "The images are the same" } else { "The images differ" };
     page.raw(&format!("<header><h1>{verdict}</h1><dl class=\"subjects\">"))?;
     for (letter, class, Subject { name, digest }) in [("A", "a", &report.a), ("B", "b", &report.b)] {
         page.raw(&format!("<div class=\"{class}\"><dt>{letter}</dt><dd><span class=\"name\">"))?;
@@ -78,12 +78,14 @@ fn causes(page: &mut Page<'_>, causes: &[Cause]) -> io::Result<()> {
         page.raw("<p>No cause was recognized.</p>")?;
     }
     page.raw("<ol class=\"causes\">")?;
-    for Cause { kind, summary, advice, evidence } in causes {
+    for (index, Cause { kind, summary, advice, evidence }) in causes.iter().enumerate() {
         page.raw(&format!("<li><h3><span class=\"kind\">{}</span> ", title(*kind)))?;
         page.text(summary)?;
         page.raw("</h3><p class=\"advice\">")?;
         page.text(advice)?;
-        page.raw("</p><details><summary>Evidence</summary><table><thead><tr><th scope=\"col\">Where</th><th scope=\"col\">A</th><th scope=\"col\">B</th></tr></thead><tbody>")?;
+        let open = if index == 0 { " open" } else { "" };
+        page.raw(&format!("</p><details{open}><summary>Evidence</summary>"))?;
+        page.raw("<table><thead><tr><th scope=\"col\">Where</th><th scope=\"col\">A</th><th scope=\"col\">B</th></tr></thead><tbody>")?;
         for Evidence { at, a, b } in evidence {
             page.raw("<tr><th scope=\"row\">")?;
             for (index, name) in at.iter().enumerate() {

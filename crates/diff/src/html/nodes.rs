@@ -59,9 +59,41 @@ fn label(page: &mut Page<'_>, node: &Node, note: &str) -> io::Result<()> {
     page.text(&node.name)?;
     page.raw("</code>")?;
     if !note.is_empty() {
-        page.raw(&format!(" <span class=\"only\">{note}</span>"))?;
+        return page.raw(&format!(" <span class=\"only\">{note}</span>"));
     }
-    Ok(())
+    page.raw(" <span class=\"gist\">")?;
+    page.text(&gist(node))?;
+    page.raw("</span>")
+}
+
+/// What is in a part, for those who have not opened it.
+fn gist(node: &Node) -> String {
+    const SHORT: usize = 40;
+    let mut out: Vec<String> = node
+        .changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Attribute { name, a: Some(a), b: Some(b) } => {
+                let text = format!("{name} {} → {}", changes::shown(name, a), changes::shown(name, b));
+                (text.chars().count() <= SHORT).then_some(text)
+            }
+            Change::Bytes { differing, .. } => Some(counted(*differing, "byte")),
+            Change::Lines { hunks, omitted } => Some(counted(hunks.len() as u64 + omitted, "place")),
+            Change::Order { .. } => Some("another order".to_owned()),
+            Change::CompressionOnly => Some("compression only".to_owned()),
+            _ => None,
+        })
+        .collect();
+    out.truncate(2);
+    let inside = node.children.len() as u64 + node.omitted;
+    if inside > 0 {
+        out.push(format!("{inside} inside"));
+    }
+    out.join(", ")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn word(kind: Kind) -> &'static str {
