@@ -165,9 +165,10 @@ fn pairs<'f>(a: &'f [Found], b: &'f [Found]) -> Vec<(Option<&'f Found>, Option<&
     for (index, found) in a.iter().enumerate() {
         let candidates = b.iter().enumerate().skip(next).take(AHEAD);
         let scored = candidates.map(|(at, other)| (common(&found.1, &other.1), at));
+        let as_many = a.len() - index == b.len() - next;
         let best = scored.max_by_key(|(score, at)| (*score, std::cmp::Reverse(*at)));
         match best {
-            Some((score, at)) if score * 2 >= found.1.len() || a.len() - index == b.len() - next => {
+            Some((score, at)) if score * 2 >= found.1.len() || as_many && alike(&found.1, b.get(next)) => {
                 let at = if score * 2 >= found.1.len() { at } else { next };
                 out.extend(b.iter().take(at).skip(next).map(|other| (None, Some(other))));
                 out.push((Some(found), b.get(at)));
@@ -178,6 +179,11 @@ fn pairs<'f>(a: &'f [Found], b: &'f [Found]) -> Vec<(Option<&'f Found>, Option<&
     }
     out.extend(b.iter().skip(next).map(|other| (None, Some(other))));
     out
+}
+
+/// Are both of a size? One that became another seldom grows much.
+fn alike(text: &str, other: Option<&Found>) -> bool {
+    other.is_some_and(|(_, other)| text.len() < 4 * other.len() && other.len() < 4 * text.len())
 }
 
 /// How many characters two strings share at their ends.

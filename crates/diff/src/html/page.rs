@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Bytes of a page: browsers get slow beyond.
-const SIZE: u64 = 16 << 20;
+const SIZE: u64 = 8 << 20;
 /// Characters of one text.
 const TEXT: usize = 1000;
 
