@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use csign_diff::{Limits, Style};
+use csign_diff::{Limits, Report, Style};
 use csign_oci::{Digest, Layout, Pinned};
 use csign_trust::{
     ExitStatus,
@@ -28,7 +28,7 @@ const LINES: usize = 60;
 /// 1, and what differs with the likely causes. docs/rebuild.md says what this isolates and what not.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign rebuild request.json --from https://git.example/team/app.git\n  csign rebuild request.json --from ../app --out rebuilt --record rebuild.json\n  csign rebuild request.json --from app.bundle --against builder.tar --diff difference.json"
+    after_help = "Examples:\n  csign rebuild request.json --from https://git.example/team/app.git\n  csign rebuild request.json --from ../app --out rebuilt --record rebuild.json\n  csign rebuild request.json --from app.bundle --against builder.tar --diff difference.html"
 )]
 pub(crate) struct Args {
     /// The builder's request
@@ -76,7 +76,7 @@ pub(crate) struct Args {
     /// its registry)
     #[arg(long, value_name = "LAYOUT|REFERENCE")]
     against: Option<String>,
-    /// Where to write the whole comparison as JSON, if the digest differs
+    /// Where to write the whole comparison if the digest differs: a page (FILE.html), or JSON
     #[arg(long, value_name = "FILE")]
     diff: Option<PathBuf>,
 }
@@ -165,8 +165,7 @@ async fn differs(args: &Args, image: &Pinned, ours: Digest, context: &Context) -
         }
     };
     if let (Some(report), Some(path)) = (&report, &args.diff) {
-        let text = serde_json::to_string_pretty(report).map_err(Failure::could_not_check)? + "\n";
-        write(path, text.as_bytes(), true)?;
+        write(path, &written(report, path)?, true)?;
     }
     let data = json!({"same": false, "image": image, "digest": ours, "layout": args.out, "difference": report});
     context.print(&data, || match &report {
@@ -177,4 +176,16 @@ async fn differs(args: &Args, image: &Pinned, ours: Digest, context: &Context) -
         .hint(format_args!(
             "do not approve; your image is in {out}: csign diff {against} {out} shows all that differs"
         )))
+}
+
+/// The comparison for the file `path`: as a page if it is called so, else as JSON.
+fn written(report: &Report, path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut out = Vec::new();
+    if path.extension().is_some_and(|extension| extension == "html") {
+        csign_diff::html(report, &mut out).map_err(|error| Failure::writing(path, &error))?;
+    } else {
+        serde_json::to_writer_pretty(&mut out, report).map_err(Failure::could_not_check)?;
+        out.push(b'\n');
+    }
+    Ok(out)
 }

@@ -23,6 +23,8 @@ struct Bazel<'a> {
     program: PathBuf,
     source: PathBuf,
     label: String,
+    /// Where everything goes that it makes, if not where it always does.
+    directory: Option<PathBuf>,
     request: &'a BuildRequest,
 }
 
@@ -36,7 +38,7 @@ pub(super) fn build(request: &BuildRequest, means: &Means) -> Result<BuildOutcom
     let lock_file = digest_of(&request.source.join("Cargo.lock"))?;
     // 1.
     let bazel = Bazel::new(request, means)?;
-    let version = bazel.answer(&["--version"])?;
+    let version = bazel.version()?;
     // 2.
     bazel.run("build", &[])?;
     let layout = Layout::open(bazel.output()?)?;
@@ -79,11 +81,13 @@ impl<'a> Bazel<'a> {
     fn new(request: &'a BuildRequest, means: &Means) -> Result<Self, RecipeError> {
         let source =
             fs::canonicalize(&request.source).map_err(RecipeError::io("finding source directory", &request.source))?;
+        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(RecipeError::io("finding", path));
         let file = means.contract_file.as_ref().ok_or(RecipeError::NoContractFile)?;
         Ok(Self {
             host: Host::of_bazel(&request.environment).confined(means.confinement),
             program: program(means.bazel.as_deref())?,
             label: label(&source, file)?,
+            directory: request.target_dir.as_ref().map(absolute).transpose()?,
             source,
             request,
         })
@@ -116,9 +120,17 @@ impl<'a> Bazel<'a> {
         Ok(Path::new(&self.answer(&["info", "execution_root"])?).join(path))
     }
 
+    /// `bazel 8.4.2`. It takes this option only if it is alone.
+    fn version(&self) -> Result<String, RecipeError> {
+        let mut bazel = self.host.command(&self.program);
+        self.text_of(bazel.current_dir(&self.source).arg("--version"))
+    }
+
     fn answer(&self, args: &[&str]) -> Result<String, RecipeError> {
-        let mut bazel = self.command();
-        bazel.args(args);
+        self.text_of(self.command().args(args))
+    }
+
+    fn text_of(&self, bazel: &mut Command) -> Result<String, RecipeError> {
         let printed = String::from_utf8(self.output_of(bazel.stderr(Stdio::piped()))?);
         printed
             .map(|printed| printed.trim_end().to_owned())
@@ -139,7 +151,7 @@ impl<'a> Bazel<'a> {
     fn command(&self) -> Command {
         let mut bazel = self.host.command(&self.program);
         bazel.current_dir(&self.source).args(["--batch", "--nosystem_rc", "--nohome_rc"]);
-        if let Some(directory) = &self.request.target_dir {
+        if let Some(directory) = &self.directory {
             let mut option = std::ffi::OsString::from("--output_user_root=");
             option.push(directory);
             bazel.arg(option);

@@ -28,6 +28,8 @@ fn a_builder_who_built_something_else_is_found_out() {
         .csign(&["approve", "request.json", "--key", "alice.key", "--rebuilt", "rebuilt"])
         .expect(1, &["your rebuild has the digest"]);
 
+    scene.rebuild(&["--against", "image", "--diff", "difference.html", "--output", "json"]).expect(1, &["\"causes\""]);
+    assert!(scene.read("difference.html").starts_with("<!doctype html>"));
     // Another image than the request's explains nothing, whoever offers it.
     scene.rebuild(&["--against", "rebuilt"]).expect(1, &["it is not the builder's image"]);
     // Without the builder's image the verdict is the same.
