@@ -73,6 +73,7 @@ pub struct ClientBuilder {
     simulator: Option<SocketAddr>,
     authorities: Option<Vec<u8>>,
     https_proxy: Option<String>,
+    no_proxy: String,
     names: HashMap<String, Vec<IpAddr>>,
     credentials: Option<Arc<dyn CredentialSource>>,
     retry: RetryPolicy,
@@ -89,6 +90,7 @@ impl Client {
             simulator: None,
             authorities: None,
             https_proxy: None,
+            no_proxy: String::new(),
             names: HashMap::new(),
             credentials: None,
             retry: RetryPolicy::default(),
@@ -125,6 +127,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn https_proxy(mut self, url: impl Into<String>) -> Self {
         self.https_proxy = Some(url.into());
+        self
+    }
+
+    /// Hosts, domains and networks, with commas between them, to which https requests go without the proxy; the loopback
+    /// interface always is one.
+    #[must_use]
+    pub fn no_proxy(mut self, hosts: impl Into<String>) -> Self {
+        self.no_proxy = hosts.into();
         self
     }
 
@@ -184,6 +194,7 @@ impl ClientBuilder {
             simulator: self.simulator,
             authorities: self.authorities.map(|pem| parse_authorities(&pem)).transpose()?,
             https_proxy: self.https_proxy,
+            no_proxy: self.no_proxy,
             user_agent: format!("csign/{}", env!("CARGO_PKG_VERSION")),
             connect_timeout: self.connect_timeout,
             read_timeout: self.read_timeout,

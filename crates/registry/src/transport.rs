@@ -24,6 +24,7 @@ pub(crate) struct Transport {
     /// Authorities in place of the built-in ones; never empty.
     pub(crate) authorities: Option<Vec<CertificateDer<'static>>>,
     pub(crate) https_proxy: Option<String>,
+    pub(crate) no_proxy: String,
     pub(crate) user_agent: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
@@ -108,7 +109,7 @@ impl Transport {
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.read_timeout);
         if let Some(proxy) = self.https_proxy.as_ref().filter(|_| secure) {
-            let local = reqwest::NoProxy::from_string("localhost,127.0.0.0/8,::1");
+            let local = reqwest::NoProxy::from_string(&format!("localhost,127.0.0.0/8,::1,{}", self.no_proxy));
             builder = builder.proxy(reqwest::Proxy::https(proxy).map_err(|e| setup(&e))?.no_proxy(local));
         }
         builder.build().map_err(|e| setup(&e))
@@ -193,5 +194,38 @@ mod tests {
         assert!(resolve("proxy.example").await.is_ok());
         assert!(resolve("other.example").await.is_err_and(|error| error.is::<ForbiddenAddress>()));
         assert!(resolve("a.localhost").await.is_err_and(|error| error.is::<ForbiddenAddress>()));
+    }
+
+    /// The first byte that a client sends to each of two listeners: the registry and the proxy.
+    async fn first_bytes(exempt: &str) -> (Option<u8>, Option<u8>) {
+        use tokio::io::AsyncReadExt as _;
+        let registry = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let name = format!("r.example:{}/app", registry.local_addr().expect("address").port());
+        let client = Client::builder()
+            .resolve("r.example", vec![Ipv4Addr::LOCALHOST.into()])
+            .https_proxy(format!("http://{}", proxy.local_addr().expect("address")))
+            .no_proxy(exempt)
+            .build()
+            .expect("client");
+        let repository = csign_oci::Repository::parse(&name).expect("repository");
+        let tag = "v1".parse::<csign_oci::Tag>().expect("tag");
+        let byte = async |listener: &tokio::net::TcpListener| {
+            let (mut stream, _) = listener.accept().await.ok()?;
+            stream.read_u8().await.ok()
+        };
+        tokio::select! {
+            byte = byte(&registry) => (byte, None),
+            byte = byte(&proxy) => (None, byte),
+            _ = client.resolve(&repository, &tag) => (None, None),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_registry_is_reached_through_the_proxy_unless_it_needs_none() {
+        let (hello, connect) = (Some(0x16), Some(b'C'));
+        assert_eq!(first_bytes("").await, (None, connect));
+        assert_eq!(first_bytes("other.example").await, (None, connect));
+        assert_eq!(first_bytes("other.example,r.example").await, (hello, None));
     }
 }

@@ -97,6 +97,9 @@ pub enum RosterError {
     /// One identity twice: one certificate would count twice.
     #[error("{0} stands twice on the list; each party needs an identity of its own")]
     SameIdentity(String),
+    /// A name that nobody has.
+    #[error("the contract has no party {0:?}")]
+    NoParty(String),
     /// More signatures wanted than there are keys.
     #[error("the threshold {required} is more than the {keys} keys")]
     Threshold {
@@ -144,6 +147,20 @@ impl Roster {
     pub fn of_contract(contract: &Contract) -> Result<Self, RosterError> {
         let signer = |party: &csign_contract::Party| Signer::with_key(&party.name, party.public_key.clone());
         Self::new(contract.parties.iter().map(signer).collect(), contract.signatures.threshold)
+    }
+
+    /// Some parties of a contract, all of whom must have signed: for a builder who checks before the others sign. It says
+    /// nothing about the contract's threshold.
+    ///
+    /// # Errors
+    /// A name that no party has, one name twice, or no name.
+    pub fn of_parties(contract: &Contract, names: &[String]) -> Result<Self, RosterError> {
+        let party = |name: &String| {
+            let party = contract.parties.iter().find(|party| party.name == *name);
+            let party = party.ok_or_else(|| RosterError::NoParty(name.clone()))?;
+            Ok(Signer::with_key(&party.name, party.public_key.clone()))
+        };
+        Self::new(names.iter().map(party).collect::<Result<_, _>>()?, Threshold::All)
     }
 
     /// Everyone who may sign, in the order given.

@@ -28,6 +28,9 @@ impl Context {
         if let Some(address) = environment.simulator {
             builder = builder.simulator(address);
         }
+        if let Some(proxy) = &environment.https_proxy {
+            builder = builder.https_proxy(proxy).no_proxy(environment.no_proxy.clone().unwrap_or_default());
+        }
         if let Some(path) = &environment.ca_file {
             builder = builder.authorities(read(path)?);
         }

@@ -47,6 +47,10 @@ pub(crate) struct Environment {
     pub(crate) cosign_repository: Option<Repository>,
     /// `SOURCE_DATE_EPOCH`: the time that is written, instead of the clock's, in seconds since 1970.
     pub(crate) source_date_epoch: Option<u64>,
+    /// `HTTPS_PROXY`, else `https_proxy`: the proxy for registries.
+    pub(crate) https_proxy: Option<String>,
+    /// `NO_PROXY`, else `no_proxy`: registries that are reached without it.
+    pub(crate) no_proxy: Option<String>,
     /// `CSIGN_CA_FILE`: PEM certificates that registries may also be signed by.
     pub(crate) ca_file: Option<PathBuf>,
     /// `NO_COLOR`: print no colours, not even on a terminal.
@@ -85,6 +89,8 @@ impl Environment {
                 .or(home),
             cosign_repository: text("COSIGN_REPOSITORY")?.map(|value| cosign_repository(&value)).transpose()?,
             source_date_epoch: text("SOURCE_DATE_EPOCH")?.map(|value| source_date_epoch(&value)).transpose()?,
+            https_proxy: text("HTTPS_PROXY")?.map_or_else(|| text("https_proxy"), |proxy| Ok(Some(proxy)))?,
+            no_proxy: text("NO_PROXY")?.map_or_else(|| text("no_proxy"), |hosts| Ok(Some(hosts)))?,
             ca_file: std::env::var_os("CSIGN_CA_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             keys: KeyEnvironment::from_process()?,

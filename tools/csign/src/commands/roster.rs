@@ -30,6 +30,11 @@ pub(crate) struct RosterArgs {
     /// Accept a contract for the simulator, whose verdicts no hardware protects
     #[arg(long, requires = "contract")]
     pub(crate) allow_simulated: bool,
+    /// Ask for this party of the contract only, and all who are named so: what a builder checks before the others have
+    /// signed. The contract's threshold and policies are not looked at then
+    // clap drops the requirement when something that conflicts with the contract is there, so the conflicts stand here too.
+    #[arg(long, value_name = "NAME", requires = "contract", conflicts_with_all = ["key", "certificate_identity", "certificate_identity_regexp"])]
+    party: Vec<String>,
     /// A public key that must have signed: a file, or a key of a provider (gcpkms://, awskms://, hashivault://, …); give it
     /// once for each. #ALGORITHM behind a file states another algorithm than the usual one of its type, for instance
     /// alice.pub#RSASSA_PSS_SHA256
@@ -160,6 +165,11 @@ impl RosterArgs {
         self.contract.as_ref().map(|path| context.contract(path, self.allow_simulated)).transpose()
     }
 
+    /// Are only some parties asked for?
+    pub(crate) const fn is_partial(&self) -> bool {
+        !self.party.is_empty()
+    }
+
     fn repository(&self, context: &Context) -> Result<Repository, Failure> {
         if let Some(path) = &self.contract {
             return Ok(context.contract(path, self.allow_simulated)?.image.repository);
@@ -180,7 +190,16 @@ impl RosterArgs {
                 return Err(Failure::rejected(format_args!("the contract is about {repository}, not {}", image.repository))
                     .hint("verify the image where the contract says that it is; for a copy add --signed-as with the contract's repository"));
             }
-            return Ok(Roster::of_contract(&contract)?);
+            if self.party.is_empty() {
+                return Ok(Roster::of_contract(&contract)?);
+            }
+            context.note(format_args!(
+                "note: only {} asked for; the contract requires {} of {} parties",
+                self.party.join(", "),
+                contract.signatures.threshold.required(contract.parties.len()),
+                contract.parties.len()
+            ));
+            return Ok(Roster::of_parties(&contract, &self.party)?);
         }
         let mut signers = Vec::new();
         for key in &self.key {

@@ -240,3 +240,30 @@ fn what_cosign_signed_with_a_certificate_counts_for_its_identity_alone() {
         .csign(&[&["verify", &legacy], &who[..], &["https://accounts.example.com", "--trusted-root", &root]].concat())
         .expect(1, &["WRONG REPOSITORY"]);
 }
+
+/// What a builder checks before the others have signed.
+#[test]
+fn one_party_of_a_contract_is_asked_for_by_name_and_says_that_it_is_not_all() {
+    let world = World::new();
+    for name in ["builder", "collaborator", "stranger"] {
+        world.key(name);
+    }
+    world.contract(&["builder", "collaborator"]);
+    let image = world.image();
+    let verify = |arguments: &[&str]| {
+        world.csign(&[&["verify", &image, "--contract", "collaboration.toml"], arguments].concat())
+    };
+    world.csign(&["sign", &image, "--key", "stranger.key"]).expect(0, &[]);
+    verify(&["--party", "builder"]).expect(1, &["REJECTED"]);
+    world.csign(&["sign", &image, "--key", "builder.key", "--contract", "collaboration.toml"]).expect(0, &[]);
+    let note = "only builder asked for; the contract requires 2 of 2 parties";
+    verify(&["--party", "builder"]).expect(0, &["VERIFIED", "1 of 1 required", note]);
+    verify(&["--party", "collaborator"]).expect(1, &["REJECTED"]);
+    // Whoever names several asks for all of them.
+    verify(&["--party", "builder", "--party", "collaborator"]).expect(1, &["REJECTED", "1 of 2 required"]);
+    verify(&[]).expect(1, &["REJECTED", "1 of 2 required"]);
+    verify(&["--party", "buidler"]).expect(2, &["no party \"buidler\""]);
+    verify(&["--party", "builder", "--party", "builder"]).expect(2, &["same key"]);
+    world.csign(&["verify", &image, "--key", "builder.pub", "--party", "builder"]).expect(2, &["--party"]);
+    world.csign(&["verify", &image, "--party", "builder"]).expect(2, &["--contract"]);
+}
