@@ -62,9 +62,11 @@ fn command_lines(line: &str) -> Vec<Vec<String>> {
         let (before, found) = rest.split_at(at);
         rest = &found["csign ".len()..];
         // A prompt, a path, a substitution or a list may come before; a word of a sentence or of another command may not.
-        let start = before.trim_end_matches("out/bin/").trim();
+        let before = before.trim_end_matches("out/bin/");
+        let start = before.trim();
+        let is_word = before.is_empty() || before.ends_with([' ', '(']);
         let is_command = start.is_empty() || ["$", "-", "(", "&&", "|", ";"].iter().any(|end| start.ends_with(end));
-        if is_command && !line.trim_start().starts_with('#') {
+        if is_word && is_command && !line.trim_start().starts_with('#') {
             out.push(words(rest));
         }
     }
@@ -198,5 +200,6 @@ fn a_mistake_in_a_document_is_found() {
     }
     assert_eq!(command_lines("csign digest --layout 'a b' >out/digest | csign tree x").len(), 2);
     assert_eq!(words("digest --layout 'a b' >out/digest"), ["digest", "--layout", "a b"]);
+    assert!(command_lines("ls gs://bucket-csign --long").is_empty() && command_lines("mv csign elsewhere").is_empty());
     assert!(command_lines("# csign signs").is_empty() && command_lines("how csign works").is_empty());
 }

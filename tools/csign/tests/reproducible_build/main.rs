@@ -137,6 +137,11 @@ fn digest_of_the_real_workload_does_not_depend_on_the_builder() {
     let powers = Powers { clock: shim.is_some(), order, ..Powers::of_this_machine() };
     let fetched = Command::new("cargo").args(["fetch", "--locked"]).current_dir(repository()).status().unwrap();
     assert!(fetched.success(), "fetching the crates failed");
+    // A copy, since somebody may commit in the meantime.
+    let sources = scratch.path().join("repository");
+    let mut git = Command::new("git");
+    git.args(["clone", "--quiet", "--no-local"]).arg(repository()).arg(&sources);
+    assert!(git.status().unwrap().success(), "{git:?} failed");
     // What cargo writes would fill the memory.
     let disk = tempfile::tempdir().unwrap();
     open_to_others(disk.path());
@@ -144,7 +149,7 @@ fn digest_of_the_real_workload_does_not_depend_on_the_builder() {
         powers: &powers,
         place: scratch.path().join("place"),
         target_dir: Some(disk.path().join("t")),
-        repository: &repository(),
+        repository: &sources,
         shim: shim.as_deref(),
         network: false,
     };
