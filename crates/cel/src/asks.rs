@@ -13,6 +13,8 @@ pub struct Asks {
     pub asks: Vec<Ask>,
     /// Every input that is named, in the order of the text: `assertion.submods.gce.zone`. An element of a list is `[]`.
     pub paths: Vec<String>,
+    /// Every text that is written in it, wherever.
+    pub texts: Vec<String>,
 }
 
 /// One comparison of an input with a constant.
@@ -75,6 +77,9 @@ type Place = (String, Option<String>);
 impl<'a> Reader<'a> {
     fn read(&mut self, node: &'a Node, negated: bool) {
         self.compare(node, negated);
+        if let Kind::Literal(Value::String(text)) = &node.kind {
+            self.found.texts.push(text.to_string());
+        }
         if let Kind::Name(_) | Kind::Select { .. } | Kind::Index { .. } | Kind::Has { .. } = &node.kind
             && let Some(path) = self.path(node)
         {
@@ -219,6 +224,7 @@ mod tests {
             .expect("a condition")
             .asks();
         assert_eq!(asks.paths, ["assertion.v", "assertion.a.b", "assertion.c.d"]);
+        assert_eq!(asks.texts, ["S"]);
         assert_eq!(asks.asks[0].through.as_deref(), Some("int"));
         assert_eq!(asks.asks[1].test, Test::Holds(text("S")));
     }

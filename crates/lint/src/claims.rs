@@ -114,8 +114,8 @@ pub struct TokenFacts {
     pub image_reference: String,
     /// The image's digest.
     pub image_digest: String,
-    /// Ids of the keys whose signatures the attestation service found.
-    pub key_ids: Vec<String>,
+    /// Key id and algorithm of each signature that the attestation service found.
+    pub signers: Vec<(String, String)>,
     /// `support_attributes`; none on a debug image.
     pub support: Option<Vec<String>>,
     /// What the operator replaced of the environment.
@@ -146,7 +146,7 @@ impl Default for TokenFacts {
             hardware: "GCP_INTEL_TDX".to_owned(),
             image_reference: format!("us-central1-docker.pkg.dev/builder-project/repo/workload@{digest}"),
             image_digest: digest,
-            key_ids: Vec::new(),
+            signers: Vec::new(),
             support: Some(["LATEST", "STABLE", "USABLE"].map(str::to_owned).to_vec()),
             env_override: Vec::new(),
             cmd_override: Vec::new(),
@@ -170,7 +170,8 @@ impl TokenFacts {
             // Confidential Space leaves out what it cannot verify.
             party.public_key.algorithm().is_read_by_confidential_space()
         });
-        self.key_ids = seen.map(|party| party.public_key.id().to_string()).collect();
+        self.signers =
+            seen.map(|party| (party.public_key.id().to_string(), party.public_key.algorithm().to_string())).collect();
         self
     }
 
@@ -228,29 +229,63 @@ impl TokenFacts {
         if !self.cmd_override.is_empty() {
             set(&mut claims, "submods.container.cmd_override", json!(self.cmd_override));
         }
-        set_signers(&mut claims, &self.key_ids);
+        set_signers(&mut claims, &self.signers);
         claims
     }
 }
 
-/// Lets exactly these keys have signed.
-pub(crate) fn set_signers(claims: &mut Value, key_ids: &[String]) {
-    if key_ids.is_empty() {
+/// Lets exactly these keys have signed, each under the algorithm beside it.
+pub(crate) fn set_signers(claims: &mut Value, signers: &[(String, String)]) {
+    if signers.is_empty() {
         remove(claims, "submods.container.image_signatures");
         return;
     }
-    let signatures: Vec<Value> = key_ids
+    let signatures: Vec<Value> = signers
         .iter()
-        .map(|id| json!({"key_id": id, "signature": "MAYCAQECAQE=", "signature_algorithm": "ECDSA_P256_SHA256"}))
+        .map(|(id, algorithm)| json!({"key_id": id, "signature": "MAYCAQECAQE=", "signature_algorithm": algorithm}))
         .collect();
     set(claims, "submods.container.image_signatures", signatures.into());
 }
 
-/// Ids of the keys that signed.
-pub(crate) fn signers(claims: &Value) -> Vec<String> {
+/// The keys that signed, each with its algorithm.
+pub(crate) fn signers(claims: &Value) -> Vec<(String, String)> {
     let signatures = get(claims, "submods.container.image_signatures").and_then(Value::as_array);
-    let ids = signatures.into_iter().flatten().filter_map(|signature| signature.get("key_id")?.as_str());
-    ids.map(str::to_owned).collect()
+    let text = |signature: &Value, name: &str| Some(signature.get(name)?.as_str()?.to_owned());
+    let pairs = signatures
+        .into_iter()
+        .flatten()
+        .filter_map(|signature| Some((text(signature, "key_id")?, text(signature, "signature_algorithm")?)));
+    pairs.collect()
+}
+
+/// The algorithm that most keys sign with.
+pub(crate) const USUAL_ALGORITHM: &str = "ECDSA_P256_SHA256";
+
+/// Lets a key have signed, under every algorithm that some signature has.
+pub(crate) fn add_signer(claims: &mut Value, id: &str) {
+    let mut all = signers(claims);
+    let mut algorithms: Vec<String> = all.iter().map(|(_, algorithm)| algorithm.clone()).collect();
+    algorithms.push(USUAL_ALGORITHM.to_owned());
+    all.extend(algorithms.into_iter().map(|algorithm| (id.to_owned(), algorithm)));
+    all.sort();
+    all.dedup();
+    set_signers(claims, &all);
+}
+
+/// Lets every key that signed have signed under this algorithm too.
+pub(crate) fn add_algorithm(claims: &mut Value, algorithm: &str) {
+    let mut all = signers(claims);
+    let more: Vec<_> = all.iter().map(|(id, _)| (id.clone(), algorithm.to_owned())).collect();
+    all.extend(more);
+    all.sort();
+    all.dedup();
+    set_signers(claims, &all);
+}
+
+/// The key ids that stand in a text, alone or behind `ALGORITHM:`.
+pub(crate) fn key_ids(text: &str) -> Vec<&str> {
+    let hex = |part: &&str| part.len() == 64 && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    text.split(|c: char| !c.is_ascii_alphanumeric()).filter(hex).collect()
 }
 
 /// The claim at a path of names.

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::claims::{self, Holds, claim};
 
+const SIGNERS: &str = "submods.container.image_signatures[].key_id";
+
 /// What was set, and by whom: a claim is set once, so that alternatives do not contradict each other.
 #[derive(Debug, Default)]
 pub(crate) struct Filler {
@@ -26,7 +28,14 @@ impl Filler {
     /// Sets what the provider's condition asks for.
     pub(crate) fn provider(&mut self, provider: &Provider, token: &mut Value) {
         let Some(condition) = provider.condition() else { return };
-        for ask in condition.asks().asks.iter().filter(|ask| !ask.negated) {
+        let asks = condition.asks();
+        if asks.paths.iter().any(|path| path.contains("image_signatures")) {
+            // However they are compared: a condition that counts signers has its keys in a list of its own.
+            for text in &asks.texts {
+                self.signers(text, token);
+            }
+        }
+        for ask in asks.asks.iter().filter(|ask| !ask.negated) {
             if let Some(path) = resolve(provider, &ask.path) {
                 self.ask(&path, ask, token);
             }
@@ -69,6 +78,14 @@ impl Filler {
             }
             Test::OneOf(values) => values.iter().take(1).for_each(|value| self.value(path, value, token)),
             Test::Text { function, argument } => match function.as_str() {
+                "startsWith" if path == "submods.container.image_reference" => {
+                    let digest = claims::get(token, "submods.container.image_digest").and_then(Value::as_str);
+                    let digest = digest.unwrap_or_default().to_owned();
+                    let repository = argument.split_once('@').map_or(argument.as_str(), |(repository, _)| repository);
+                    let whole = format!("{repository}@{digest}");
+                    let text = if whole.starts_with(argument) { &whole } else { argument };
+                    self.text(path, text, token);
+                }
                 "startsWith" | "endsWith" | "contains" => self.text(path, argument, token),
                 _ => {
                     self.undecided = true;
@@ -89,7 +106,7 @@ impl Filler {
 
     /// Sets a claim to a text, or lets a list have it. What no token can say stays as it is.
     pub(crate) fn text(&mut self, path: &str, text: &str, token: &mut Value) {
-        const SIGNERS: &str = "submods.container.image_signatures[].key_id";
+        const ALGORITHM: &str = "submods.container.image_signatures[].signature_algorithm";
         // What the token says about the platform is what the right token says, whatever is asked.
         const PLATFORM: [&str; 4] = ["dbgstat", "swname", "submods.confidential_space.support_attributes", "swversion"];
         let (list, element) = match path.strip_suffix("[]") {
@@ -100,10 +117,12 @@ impl Filler {
             return;
         }
         if path == SIGNERS {
-            let mut signers = claims::signers(token);
-            if text.len() == 64 && !signers.iter().any(|signer| signer == text) {
-                signers.push(text.to_owned());
-                claims::set_signers(token, &signers);
+            self.signers(text, token);
+            return;
+        }
+        if path == ALGORITHM {
+            if claim(path).is_some_and(|holds| matches!(holds, Holds::Text(known) if known.contains(&text))) {
+                claims::add_algorithm(token, text);
             }
             return;
         }
@@ -125,6 +144,13 @@ impl Filler {
                 self.fixed.push(path.to_owned());
             }
             _ => {}
+        }
+    }
+
+    /// Lets the keys whose ids stand in a text have signed, unless a contract says who did.
+    pub(crate) fn signers(&mut self, text: &str, token: &mut Value) {
+        if !self.fixed.iter().any(|fixed| fixed == SIGNERS) {
+            claims::key_ids(text).into_iter().for_each(|id| claims::add_signer(token, id));
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Duty {
     pub(crate) platforms: bool,
     /// Signers: if it asks for signatures at all.
     pub(crate) signers: bool,
+    /// How many of the keys must have signed, if a contract says so.
+    pub(crate) least: Option<usize>,
     /// Images out of support are acceptable.
     pub(crate) out_of_support: bool,
 }
@@ -77,7 +79,6 @@ impl Gate<'_> {
 
     /// A gate that asks for signatures must miss every one of them.
     fn check_signers(&self, add: &mut dyn FnMut(&'static Rule, String)) {
-        let all = signers(&self.right);
         let mut token = self.right.clone();
         for none in [Value::Null, json!([])] {
             set(&mut token, "submods.container.image_signatures", none);
@@ -86,16 +87,35 @@ impl Gate<'_> {
                 return;
             }
         }
-        if all.len() < 2 {
-            return;
-        }
-        for signer in &all {
-            let others: Vec<String> = all.iter().filter(|other| *other != signer).cloned().collect();
-            set_signers(&mut token, &others);
-            if self.admits(&token) {
-                let signer = signer.get(..12).unwrap_or(signer);
-                add(&rules::ONE_SIGNER, format!("lets in an image that the key {signer}… did not sign"));
-                return;
+        let all = signers(&self.right);
+        let ids: std::collections::BTreeSet<&String> = all.iter().map(|(id, _)| id).collect();
+        let ids: Vec<&String> = ids.into_iter().collect();
+        let mut with = |kept: &[&String]| {
+            let kept: Vec<_> = all.iter().filter(|(id, _)| kept.contains(&id)).cloned().collect();
+            set_signers(&mut token, &kept);
+            self.admits(&token)
+        };
+        let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
+        match self.duty.least {
+            // A contract says how many must have signed: any of them may be the one that is missing.
+            Some(least) if least <= ids.len() => {
+                for missing in 0..ids.len() {
+                    let kept: Vec<_> = ids.iter().cycle().skip(missing + 1).take(least - 1).copied().collect();
+                    if with(&kept) {
+                        let names: Vec<String> = kept.iter().map(|id| short(id)).collect();
+                        let who = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+                        add(&rules::ONE_SIGNER, format!("lets in an image that only {who} signed; {least} must have"));
+                        return;
+                    }
+                }
+            }
+            _ => {
+                for id in ids.iter().filter(|_| ids.len() > 1) {
+                    if with(&[*id]) {
+                        add(&rules::ONE_SIGNER, format!("lets in an image that only the key {}… signed", short(id)));
+                        return;
+                    }
+                }
             }
         }
     }

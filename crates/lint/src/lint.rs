@@ -6,18 +6,18 @@ use crate::{
     finding::{Finding, Findings},
     locate,
     read::{Document, Item},
-    rules::{aws, binding, contract, image, instance, provider, pubsub, rego, request, vault},
+    rules::{aws, binding, contract, image, instance, perimeter, provider, pubsub, rego, request, vault},
 };
 
 /// Everything that the rules find in `documents`, in the order of the documents and of the places in them. A `contract`
 /// says what is right; without one, what the documents themselves name is.
 pub fn lint(documents: &[Document], contract: Option<&Contract>) -> Vec<Finding> {
-    let items = || documents.iter().flat_map(|document| document.items.iter().map(move |item| (document, item)));
-    let settings = items().filter_map(|(_, located)| match &located.item {
-        Item::Provider(settings) if settings.full_name.is_some() => Some(settings.as_ref()),
+    let items = documents.iter().flat_map(|document| &document.items);
+    let settings = items.filter_map(|located| match &located.item {
+        Item::Provider(settings) => Some(settings.as_ref()),
         _ => None,
     });
-    let known: Vec<_> = settings.filter_map(|settings| Some((provider::parse(settings).ok()?, settings))).collect();
+    let known: Vec<_> = settings.collect();
     let mut all = Vec::new();
     for document in documents {
         let mut found = Vec::new();
@@ -36,7 +36,8 @@ pub fn lint(documents: &[Document], contract: Option<&Contract>) -> Vec<Finding>
                 Item::VaultRole(role) => vault::role(role, contract, findings),
                 Item::VaultConfig(config) => vault::config(config, contract, findings),
                 Item::Aws(policy) => aws::check(policy, contract, findings),
-                Item::Subscription(subscription) => pubsub::subscription(subscription, findings),
+                Item::Subscription(subscription) => pubsub::subscription(subscription, contract, findings),
+                Item::Ingress(rules) => perimeter::check(rules, findings),
                 Item::Message(message) => pubsub::message(message, findings),
                 Item::Credentials(credentials) => provider::credentials(credentials, contract, findings),
             }

@@ -11,6 +11,8 @@ use super::json::{below, block, member, text, texts};
 pub struct ProviderSettings {
     /// `projects/N/locations/global/workloadIdentityPools/P/providers/X`, if the document says so.
     pub full_name: Option<String>,
+    /// The pool's id, where the document knows nothing but that.
+    pub pool_id: Option<String>,
     /// `oidc.issuerUri`.
     pub issuer: Option<String>,
     /// CEL by target.
@@ -47,6 +49,7 @@ impl ProviderSettings {
         places.insert("audiences", below(oidc_at, member_name(oidc, "allowedAudiences", "allowed_audiences")));
         Self {
             full_name: name,
+            pool_id: text(value, "workloadIdentityPoolId", "workload_identity_pool_id"),
             issuer: text(oidc, "issuerUri", "issuer_uri").or_else(|| text(value, "issuer", "issuer")),
             mapping: mapping(member(value, "attributeMapping", "attribute_mapping")),
             condition: Some(text(value, "attributeCondition", "attribute_condition").unwrap_or_default()),
@@ -124,6 +127,8 @@ pub struct Instance {
     pub account: Option<String>,
     /// The account's scopes; absent if the document does not say.
     pub scopes: Option<Vec<String>>,
+    /// What is not in `metadata` is not there.
+    pub complete: bool,
     /// Pointer and value by name.
     pub metadata: BTreeMap<String, (String, String)>,
     /// Pointers and names of boot images and of their licences.
@@ -141,6 +146,7 @@ impl Instance {
     pub fn read(value: &Value) -> Self {
         let mut instance = Self {
             project: text(value, "selfLink", "self_link").as_deref().and_then(project_of).map(str::to_owned),
+            complete: true,
             ..Self::default()
         };
         let items = value.get("metadata").and_then(|metadata| metadata.get("items")).and_then(Value::as_array);
@@ -183,6 +189,7 @@ impl Instance {
     pub(super) fn of_terraform(value: &Value) -> Self {
         let mut instance = Self { project: text(value, "project", "project"), ..Self::default() };
         let metadata = value.get("metadata").and_then(Value::as_object);
+        instance.complete = metadata.is_some_and(|metadata| metadata.values().all(Value::is_string));
         for (key, value) in metadata.into_iter().flatten() {
             if let Some(text) = value.as_str() {
                 instance.metadata.insert(key.clone(), (below("/metadata", key), text.to_owned()));

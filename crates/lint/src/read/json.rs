@@ -57,6 +57,14 @@ fn document(value: &Value, at: &str, found: &mut Vec<Located>) {
         vault(data, "/data", &mut one);
     } else if let Some(message) = value.get("message").filter(|_| has("ackId")) {
         one("/message", Item::Message(message.clone()));
+    } else if has("ingressFrom") {
+        one("", Item::Ingress(value.clone()));
+    } else if let Some(policies) = ["status", "spec"]
+        .iter()
+        .find_map(|name| value.get(name)?.get("ingressPolicies")?.as_array())
+        .filter(|_| has("title"))
+    {
+        policies.iter().for_each(|policy| one("", Item::Ingress(policy.clone())));
     } else if has("ackDeadlineSeconds") && has("topic") {
         one("", Item::Subscription(value.clone()));
     } else if value.get("type").and_then(Value::as_str) == Some("external_account") {

@@ -73,6 +73,8 @@ pub enum Item {
     Subscription(Value),
     /// A Pub/Sub message.
     Message(Value),
+    /// An ingress rule of a VPC Service Controls perimeter.
+    Ingress(Value),
     /// External account credentials.
     Credentials(Value),
 }

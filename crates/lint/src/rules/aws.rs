@@ -5,12 +5,12 @@ use serde_json::{Map, Value, json};
 
 use super::vault::glob;
 use crate::{
-    claims::{TokenFacts, get, set_signers, signers},
+    claims::{TokenFacts, get, signers},
     fill::Filler,
     finding::Findings,
     gate::{Duty, Gate, Verdict},
     rule::{Rule, Severity},
-    rules::provider::OF_CONTRACT,
+    rules::provider::{OF_CONTRACT, least},
 };
 
 const AREA: &str = "aws";
@@ -116,15 +116,15 @@ fn check_statement(statement: &Value, at: &str, contract: Option<&Contract>, fin
     let mut right = facts.claims();
     let mut filler = Filler::keeping(if contract.is_some() { &OF_CONTRACT } else { &[] });
     for (key, wanted) in conditions.values().filter_map(Value::as_object).flatten() {
+        if key.strip_prefix(TAG) == Some("container.signatures.key_ids") {
+            texts(Some(wanted)).iter().for_each(|text| filler.signers(text, &mut right));
+            continue;
+        }
         let Some(first) = texts(Some(wanted)).into_iter().find(|text| !text.contains(['*', '?'])) else { continue };
         match key.strip_prefix(TAG) {
             Some("container.image_digest") => filler.text("submods.container.image_digest", &first, &mut right),
             Some("gce.project_id") => filler.text("submods.gce.project_id", &first, &mut right),
             Some("gce.zone") => filler.text("submods.gce.zone", &first, &mut right),
-            Some("container.signatures.key_ids") => {
-                let ids: Vec<String> = first.split('=').map(str::to_owned).collect();
-                set_signers(&mut right, &ids);
-            }
             _ => {}
         }
     }
@@ -141,6 +141,7 @@ fn check_statement(statement: &Value, at: &str, contract: Option<&Contract>, fin
             operators: true,
             platforms: true,
             signers: by_key,
+            least: contract.map(least),
             out_of_support: contract.is_some_and(|contract| contract.platform.support == Support::Usable),
         },
     }
@@ -163,8 +164,8 @@ fn tags(token: &Value, by_key: bool) -> Map<String, Value> {
     let support = get(token, "submods.confidential_space.support_attributes").map(|list| texts(Some(list)).join("="));
     put("confidential_space.support_attributes", support);
     if by_key {
-        let mut signers = signers(token);
-        signers.sort();
+        let signers: std::collections::BTreeSet<String> = signers(token).into_iter().map(|(id, _)| id).collect();
+        let signers: Vec<String> = signers.into_iter().collect();
         put("container.signatures.key_ids", (!signers.is_empty()).then(|| signers.join("=")));
     } else {
         put("container.image_digest", text("submods.container.image_digest"));

@@ -4,7 +4,7 @@ use csign_cel::federation::{MAX_SUBJECT, Provider};
 use csign_contract::Contract;
 use serde_json::Value;
 
-use super::provider::{facts, filler, judge};
+use super::provider::{facts, filler, judge, parse};
 use crate::{
     finding::Findings,
     gate::{Duty, Gate, Verdict},
@@ -95,7 +95,7 @@ const DECRYPTERS: [&str; 4] = [
 ];
 
 /// Providers that were read with the policies.
-pub(crate) type Known<'a> = [(Provider, &'a ProviderSettings)];
+pub(crate) type Known<'a> = [&'a ProviderSettings];
 
 pub(crate) fn check(policy: &Policy, known: &Known<'_>, contract: Option<&Contract>, findings: &mut Findings<'_>) {
     for binding in &policy.bindings {
@@ -155,6 +155,18 @@ impl<'a> Member<'a> {
         })
     }
 
+    /// The provider, if it is one of this member's pool. Terraform knows the id of a pool, and its project's number late.
+    fn behind(&self, settings: &ProviderSettings) -> Option<Provider> {
+        let id = self.pool.rsplit('/').next();
+        let named = match &settings.full_name {
+            Some(name) => name.strip_prefix(self.pool).is_some_and(|rest| rest.starts_with("/providers/")),
+            None => settings.pool_id.is_some() && settings.pool_id.as_deref() == id,
+        };
+        let named = named && settings.condition.is_some();
+        let full_name = settings.full_name.clone().unwrap_or_else(|| format!("{}/providers/x", self.pool));
+        named.then(|| parse(&ProviderSettings { full_name: Some(full_name), ..settings.clone() }).ok())?
+    }
+
     fn attribute(&self) -> Option<(&'a str, &'a str)> {
         self.rest.strip_prefix("attribute.").and_then(|rest| rest.split_once('/'))
     }
@@ -180,7 +192,8 @@ fn federated(
         findings.add(&TAG, pointer, format!("{value} names no digest"));
         return;
     }
-    let own: Vec<_> = known.iter().filter(|(provider, _)| provider.pool() == member.pool).collect();
+    let own: Vec<(Provider, &ProviderSettings)> =
+        known.iter().filter_map(|settings| Some((member.behind(settings)?, *settings))).collect();
     if own.is_empty() {
         if member.rest == "*" {
             findings.add(&POOL, pointer, format!("{} is everyone in the pool", member.text));
@@ -190,7 +203,7 @@ fn federated(
         return;
     }
     for (provider, settings) in own {
-        together(member, pointer, provider, settings, contract, findings);
+        together(member, pointer, &provider, settings, contract, findings);
     }
 }
 

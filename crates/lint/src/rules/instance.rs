@@ -111,11 +111,11 @@ const KNOWN: [&str; 16] = [
 
 pub(crate) fn check(instance: &Instance, contract: Option<&Contract>, findings: &mut Findings<'_>) {
     match instance.metadata.get("tee-image-reference") {
-        None => findings.add(&IMAGE, "", "tee-image-reference is missing"),
+        None if instance.complete => findings.add(&IMAGE, "", "tee-image-reference is missing"),
         Some((at, reference)) if !reference.contains("@sha256:") => {
             findings.add(&IMAGE, at, format!("{reference} names no digest"));
         }
-        Some(_) => {}
+        None | Some(_) => {}
     }
     if let Some((at, image)) = instance.images.iter().find(|(_, image)| image.contains("confidential-space-debug")) {
         findings.add(&DEBUG, at, format!("it boots {image}"));
@@ -188,7 +188,8 @@ fn agreed(instance: &Instance, contract: &Contract, findings: &mut Findings<'_>)
     }
     let repositories = instance.metadata.get("tee-signed-image-repos").map(|(_, value)| value.as_str());
     let listed = repositories.is_some_and(|list| list.split(',').any(|found| found.trim() == repository));
-    if matches!(contract.signatures.sources, Sources::Token | Sources::Both) && !listed {
+    let needed = matches!(contract.signatures.sources, Sources::Token | Sources::Both);
+    if needed && !listed && (instance.complete || repositories.is_some()) {
         let message =
             format!("signatures must stand in the token, and tee-signed-image-repos does not list {repository}");
         findings.add(&CONTRACT, "", message);

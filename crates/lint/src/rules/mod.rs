@@ -8,6 +8,7 @@ pub(crate) mod contract;
 pub(crate) mod image;
 pub(crate) mod instance;
 pub(crate) mod overrides;
+pub(crate) mod perimeter;
 pub(crate) mod provider;
 pub(crate) mod pubsub;
 pub(crate) mod rego;
@@ -25,6 +26,7 @@ pub(crate) static ALL: &[&[&Rule]] = &[
     provider::RULES,
     binding::RULES,
     instance::RULES,
+    perimeter::RULES,
     pubsub::RULES,
     vault::RULES,
     aws::RULES,

@@ -123,6 +123,14 @@ pub(crate) fn facts(contract: Option<&Contract>, settings: &ProviderSettings) ->
 pub(crate) const OF_CONTRACT: [&str; 3] =
     ["submods.gce.project_id", "google_service_accounts", "submods.container.image_signatures[].key_id"];
 
+/// How many signatures a token must show: those that no token can show may all be among the threshold.
+pub(crate) fn least(contract: &Contract) -> usize {
+    let readable = |party: &&csign_contract::Party| party.public_key.algorithm().is_read_by_confidential_space();
+    let readable = contract.parties.iter().filter(readable).count();
+    let unreadable = contract.parties.len() - readable;
+    contract.signatures.threshold.required(contract.parties.len()).saturating_sub(unreadable).max(1)
+}
+
 pub(crate) fn filler(contract: Option<&Contract>) -> Filler {
     Filler::keeping(if contract.is_some() { &OF_CONTRACT } else { &[] })
 }
@@ -169,6 +177,7 @@ pub(crate) fn check(settings: &ProviderSettings, contract: Option<&Contract>, fi
             operators: true,
             platforms: true,
             signers: asks_for_signers,
+            least: contract.map(least),
             out_of_support: contract.is_some_and(|contract| contract.platform.support == Support::Usable),
         },
     };

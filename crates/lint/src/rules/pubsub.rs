@@ -1,5 +1,6 @@
 //! Pub/Sub subscriptions and messages: what becomes of poison, and what a message may say.
 
+use csign_contract::Contract;
 use serde_json::Value;
 
 use crate::{
@@ -39,7 +40,11 @@ pub(crate) static UNBOUND: Rule = Rule {
 
 pub(crate) static RULES: &[&Rule] = &[&DEAD_LETTER, &NAMES_KEY, &UNBOUND];
 
-pub(crate) fn subscription(value: &Value, findings: &mut Findings<'_>) {
+pub(crate) fn subscription(value: &Value, contract: Option<&Contract>, findings: &mut Findings<'_>) {
+    // Without a contract nobody knows what the program behind it does with poison.
+    if contract.is_none_or(|contract| contract.messages.dead_letter.is_some()) {
+        return;
+    }
     let policy = ["deadLetterPolicy", "dead_letter_policy"].iter().find_map(|name| value.get(name));
     if policy.is_none_or(|policy| policy.is_null() || policy.as_array().is_some_and(Vec::is_empty)) {
         findings.add(&DEAD_LETTER, "", "the subscription has no dead letter topic");

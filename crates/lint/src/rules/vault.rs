@@ -114,6 +114,7 @@ pub(crate) fn role(value: &Value, contract: Option<&Contract>, findings: &mut Fi
             operators: true,
             platforms: true,
             signers: false,
+            least: None,
             out_of_support: contract.is_some_and(|contract| contract.platform.support == Support::Usable),
         },
     }

@@ -348,9 +348,14 @@ fn others() -> Vec<Pair> {
     let rego = |text: &str| Case::of("policy.rego", text);
     vec![
         pair(
+            "perimeter-any-identity",
+            Case::of("i.json", ingress("cloudkms.googleapis.com")),
+            Case::of("i.json", ingress("sts.googleapis.com")),
+        ),
+        pair(
             "subscription-dead-letter",
-            Case::of("s.json", without(subscription(), "", "deadLetterPolicy")),
-            Case::of("s.json", subscription()),
+            Case::of("s.json", without(subscription(), "", "deadLetterPolicy")).under(contract()),
+            Case::of("s.json", subscription()).under(contract()),
         ),
         pair(
             "message-names-key",
@@ -404,6 +409,13 @@ fn others() -> Vec<Pair> {
         pair("rego-never-allows", rego("package other\nimport rego.v1\nallow if input.x == 1\n"), rego(REGO)),
         pair("rego-allows-anything", rego("package signature\nimport rego.v1\ndefault allow := true\n"), rego(REGO)),
     ]
+}
+
+fn ingress(service: &str) -> Value {
+    json!([{
+        "ingressFrom": {"identityType": "ANY_IDENTITY", "sources": [{"resource": "projects/123"}]},
+        "ingressTo": {"operations": [{"serviceName": service, "methodSelectors": [{"method": "*"}]}], "resources": ["projects/1"]},
+    }])
 }
 
 fn request(complete: bool, contract: String) -> Case {

@@ -86,3 +86,51 @@ fn a_debug_image_behind_an_alternative_is_found() {
     let condition = format!("({}) || assertion.submods.gce.project_id == 'op'", good::CONDITION);
     assert!(Case::of("provider.json", good::with_condition(&condition)).rules().contains("admits-debug"));
 }
+
+#[test]
+fn a_condition_that_counts_signers_is_judged_by_how_many_it_needs() {
+    let counted = |least: usize| {
+        good::and(&format!(
+            "size(['ECDSA_P256_SHA256:{}', 'ECDSA_P256_SHA256:{}'].filter(k, assertion.submods.container.image_signatures\
+             .exists(s, s.signature_algorithm + ':' + s.key_id == k))) >= {least}",
+            good::KEY_ONE,
+            good::KEY_TWO
+        ))
+    };
+    assert_eq!(Case::of("provider.json", counted(2)).findings(), []);
+    assert!(Case::of("provider.json", counted(1)).rules().contains("admits-one-signer"));
+    assert!(Case::of("provider.json", counted(0)).rules().contains("admits-unsigned"));
+}
+
+#[test]
+fn a_contract_says_how_many_signers_are_enough() {
+    let id = |seed| csign_envelope::PublicKey::from_pem(&good::pem(seed)).expect("a key").id().to_string();
+    let signed = |seed| format!("assertion.submods.container.image_signatures.exists(s, s.key_id == '{}')", id(seed));
+    let case = |clause: &str, contract: String| Case::of("provider.json", good::and(clause)).under(contract);
+    let either = format!("({} || {})", signed(1), signed(2));
+    let one_of_two = good::contract().replacen("[[party]]", "[signatures]\nthreshold = 1\n[[party]]", 1);
+    assert!(case(&either, good::contract()).rules().contains("admits-one-signer"));
+    assert_eq!(case(&either, one_of_two).findings(), []);
+    assert!(case(&signed(1), good::contract()).rules().contains("admits-one-signer"), "the other one is missing");
+}
+
+#[test]
+fn a_member_finds_the_provider_of_its_pool_in_the_same_configuration() {
+    let good = good::provider();
+    let configuration = json!({"resource": {
+        "google_iam_workload_identity_pool_provider": {"p": {
+            "workload_identity_pool_id": "trusted-workload-pool",
+            "workload_identity_pool_provider_id": "attestation-verifier",
+            "attribute_condition": format!("{} && assertion.submods.container.image_digest == '{DIGEST}'", good::CONDITION),
+            "attribute_mapping": good["attributeMapping"],
+            "oidc": {"issuer_uri": "https://confidentialcomputing.googleapis.com"},
+        }},
+        "google_kms_crypto_key_iam_member": {"m": {"role": "roles/cloudkms.cryptoKeyDecrypter", "member": member("*")}},
+        "google_compute_instance": {"vm": {
+            "metadata": {"tee-image-reference": "${var.image}"},
+            "confidential_instance_config": {"confidential_instance_type": "TDX"},
+            "shielded_instance_config": {"enable_secure_boot": true},
+        }},
+    }});
+    assert_eq!(Case::of("main.tf.json", configuration).findings(), []);
+}

@@ -136,11 +136,12 @@ impl TokenArgs {
             }
         }
         if !self.signed_by.is_empty() {
-            facts.key_ids.clear();
+            facts.signers.clear();
             for name in self.signed_by.iter().filter(|name| *name != "none") {
                 let party = contract.parties.iter().find(|party| party.name == *name);
                 let party = party.ok_or_else(|| Failure::usage(format_args!("the contract has no party {name}")))?;
-                facts.key_ids.push(party.public_key.id().to_string());
+                let key = &party.public_key;
+                facts.signers.push((key.id().to_string(), key.algorithm().to_string()));
             }
         }
         facts.env_override.clone_from(&self.env);
