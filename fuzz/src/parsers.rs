@@ -19,6 +19,11 @@ use csign_envelope::{
 };
 use csign_keyless::{Artifact, Certified, PemRoots, TrustedRoot, Verifier};
 use csign_keys::{awskms, cosign_pem::SealedKey, plugin, transit};
+use csign_lint::{
+    Document, ProviderSettings,
+    explain::{Question, explain, log_entries},
+    lint, sarif,
+};
 use csign_oci::{
     Access, Descriptor, Digest, ImageConfig, Index, LayerBuilder, LayerLimits, Manifest, Reference, json, read_layer,
 };
@@ -84,6 +89,9 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "diff_layer", accepts: csign_diff::fuzzing::layer, seed: || layer_seed() },
     Parser { name: "diff_image", accepts: csign_diff::fuzzing::image, seed: || seeds::docker_archive() },
     Parser { name: "diff_configuration", accepts: diff_configuration, seed: || seeds::IMAGE_CONFIG.into() },
+    Parser { name: "lint_document", accepts: lint_document, seed: || seeds::LINT_DOCUMENT.into() },
+    Parser { name: "explained_claims", accepts: explained_claims, seed: || seeds::CLAIMS.into() },
+    Parser { name: "audit_log", accepts: audit_log, seed: || seeds::AUDIT_LOG.into() },
     Parser { name: "checkpoint", accepts: checkpoint, seed: || checkpoint_seed() },
 ];
 
@@ -393,6 +401,34 @@ fn lock_file(bytes: &[u8]) -> bool {
         json::value_from_slice(&document.expect("what was parsed can be written")).expect("what is written parses");
     }
     true
+}
+
+/// What is found has a rule, and says nothing that a terminal would obey.
+fn lint_document(bytes: &[u8]) -> bool {
+    let Ok(document) = Document::read("document", bytes, None) else { return false };
+    let findings = lint(&[document], None);
+    for finding in &findings {
+        assert!(csign_lint::rule(finding.rule).is_some(), "{} is no rule", finding.rule);
+        assert!(finding.message.chars().count() <= 1001, "a message is too long");
+        assert!(!finding.message.chars().any(char::is_control), "a message has a control character");
+    }
+    sarif(&findings, "0");
+    true
+}
+
+/// Whatever the claims are, the condition decides as it does alone.
+fn explained_claims(bytes: &[u8]) -> bool {
+    let Ok(claims) = json::value_from_slice(bytes) else { return false };
+    let provider =
+        ProviderSettings::of_condition("assertion.swname == 'CONFIDENTIAL_SPACE' || has(assertion.submods.gce)");
+    let question = Question { claims: &claims, provider: &provider, policies: &[], issuer: None, now: 1500 };
+    let answer = explain(&question).expect("the condition is one");
+    assert!(answer.admitted == answer.reason.is_none() && answer.exchanged == answer.admitted);
+    true
+}
+
+fn audit_log(bytes: &[u8]) -> bool {
+    log_entries("log", bytes).is_ok()
 }
 
 /// Whatever is accepted can be evaluated, and its explanation says the same.

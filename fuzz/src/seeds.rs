@@ -261,3 +261,25 @@ pub(crate) fn docker_archive() -> Vec<u8> {
     }
     out
 }
+
+/// One of each that rules look at.
+pub(crate) const LINT_DOCUMENT: &str = r#"[
+{"name":"projects/1/locations/global/workloadIdentityPools/p/providers/x","oidc":{"issuerUri":"https://i.example","allowedAudiences":["a"]},
+"attributeMapping":{"google.subject":"assertion.sub","attribute.d":"assertion.submods.container.image_digest"},
+"attributeCondition":"int(assertion.swversion) >= 1 || assertion.submods.container.image_signatures.all(s, s.key_id == 'k')"},
+{"bindings":[{"role":"roles/cloudkms.cryptoKeyDecrypter","members":["allUsers","user:a@example.com",
+"principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/attribute.d/sha256:aa"]}]},
+{"kind":"compute#instance","disks":[{"licenses":["confidential-space-debug"]}],"metadata":{"items":[{"key":"tee-cmd","value":"[]"}]}},
+{"role_type":"jwt","bound_audiences":["a"],"bound_claims":{"/submods/container/image_digest":["sha256:aa"],"swname":"C*"},"bound_claims_type":"glob"},
+{"bound_issuer":"i","jwks_url":"https://i.example/.well-known/jwks"},
+{"Statement":[{"Effect":"Allow","Principal":{"Federated":"p"},"Action":"sts:*","Condition":{"StringLike":{"aws:RequestTag/gce.zone":"*-a"},"Null":{"aws:RequestTag/x":"true"}}}]},
+{"ingressFrom":{"identityType":"ANY_IDENTITY"},"ingressTo":{"operations":[{"serviceName":"*"}]}},
+{"type":"external_account","token_url":"https://sts.example/"},
+{"ackId":"a","message":{"attributes":{"key":"k"}}},
+{"planned_values":{"root_module":{"resources":[{"type":"google_kms_crypto_key_iam_member","values":{"role":"r","member":"allUsers"}}]}}},
+{"resource":{"google_compute_instance":{"v":{"metadata":{"tee-image-reference":"${x}"}}},"aws_iam_role":{"r":{"assume_role_policy":"{}"}}}}
+]"#;
+
+pub(crate) const AUDIT_LOG: &str = r#"[{"time":1,"service":"sts","method":"exchange","principal":"p","resource":"r","allowed":false,"clause":"c"},
+{"timestamp":"2026-01-02T03:04:05Z","protoPayload":{"serviceName":"cloudkms.googleapis.com","methodName":"Decrypt","status":{"code":7},
+"authorizationInfo":[{"permission":"p"}]}}]"#;

@@ -13,6 +13,7 @@ mod policy;
 mod pubsub;
 mod referrers;
 mod registries;
+mod sarif;
 mod sbom;
 mod scene;
 mod signatures;

@@ -1,6 +1,6 @@
 """Validates a document that csign wrote with the public schema of its kind.
 
-usage: validate.py spdx|cyclonedx|slsa1 FILE        (spdx-tools, cyclonedx-python-lib, in-toto-attestation)
+usage: validate.py spdx|cyclonedx|slsa1|sarif FILE        (spdx-tools, cyclonedx-python-lib, in-toto-attestation, pydantic-sarif)
 
 Prints what is wrong and exits with 1, or prints "valid".
 """
@@ -77,6 +77,18 @@ def slsa1(path):
             yield from purl(dependency.uri)
 
 
+def sarif(path):
+    from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Document
+
+    with open(path, encoding="utf-8") as file:
+        document = Document.model_validate_json(file.read())
+    for run in document.runs:
+        rules = run.tool.driver.rules
+        for result in run.results:
+            if rules[result.ruleIndex].id != result.ruleId:
+                yield f"{result.ruleId} is not rule {result.ruleIndex}"
+
+
 def purl(text):
     from packageurl import PackageURL
 
@@ -87,7 +99,7 @@ def purl(text):
 
 def main():
     kind, path = sys.argv[1:]
-    check = {"spdx": spdx, "cyclonedx": cyclonedx, "slsa1": slsa1}[kind]
+    check = {"spdx": spdx, "cyclonedx": cyclonedx, "slsa1": slsa1, "sarif": sarif}[kind]
     try:
         problems = list(check(path))
     except Exception as error:  # the libraries raise what they like for a document that does not parse
