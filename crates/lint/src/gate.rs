@@ -26,6 +26,8 @@ pub(crate) struct Gate<'a> {
     pub(crate) pointer: &'a str,
     /// The decision.
     pub(crate) judge: &'a dyn Fn(&Value) -> Verdict,
+    /// The decision without the parts that refuse the right token, if the rest can be told: a mistake must not hide another.
+    pub(crate) rest: Option<&'a dyn Fn(&Value) -> Verdict>,
     /// The token that it has in mind.
     pub(crate) right: Value,
     /// Something that was asked could not be put into that token.
@@ -53,7 +55,7 @@ pub(crate) struct Duty {
 
 impl Gate<'_> {
     fn admits(&self, token: &Value) -> bool {
-        (self.judge)(token) == Verdict::Admitted
+        self.rest.unwrap_or(self.judge)(token) == Verdict::Admitted
     }
 
     /// Asks the gate about every token and records what it should have refused, or admitted.

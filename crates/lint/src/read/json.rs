@@ -19,27 +19,31 @@ pub(super) fn kind(value: &Value) -> Kind {
     }
 }
 
-/// Everything in a document that rules know, in its order; nothing if it is none of theirs.
-pub(super) fn items(value: &Value) -> Vec<Located> {
+/// Everything in a document that rules know, in its order; `None` if it, or an element of it, is none of theirs.
+pub(super) fn items(value: &Value) -> Option<Vec<Located>> {
     let mut found = Vec::new();
     match value {
+        Value::Array(elements) if elements.is_empty() => return None,
         Value::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
-                document(element, &format!("/{index}"), &mut found);
+                document(element, &format!("/{index}"), &mut found)?;
             }
         }
-        _ => document(value, "", &mut found),
+        _ => document(value, "", &mut found)?,
     }
-    found
+    Some(found)
 }
 
-fn document(value: &Value, at: &str, found: &mut Vec<Located>) {
+/// What a configuration of Terraform in JSON syntax consists of.
+const BLOCKS: [&str; 9] = ["resource", "data", "provider", "terraform", "variable", "output", "locals", "module", "//"];
+
+fn document(value: &Value, at: &str, found: &mut Vec<Located>) -> Option<()> {
     let has = |name: &str| value.get(name).is_some();
     let has_any = |names: &[&str]| names.iter().any(|name| value.get(name).is_some());
     let mut one = |pointer: &str, item: Item| found.push(Located { pointer: format!("{at}{pointer}"), item });
     if has("planned_values") {
         terraform::plan(value, at, found);
-    } else if has("resource") && has_any(&["terraform", "provider", "variable", "resource"]) {
+    } else if is_configuration(value) {
         terraform::configuration(value, at, found);
     } else if has_any(&["attributeMapping", "attributeCondition", "attribute_mapping", "attribute_condition"]) {
         one("", Item::Provider(Box::new(google::ProviderSettings::read(value))));
@@ -54,7 +58,7 @@ fn document(value: &Value, at: &str, found: &mut Vec<Located>) {
     } else if has("Statement") {
         one("", Item::Aws(value.clone()));
     } else if let Some(data) = value.get("data").filter(|data| has("lease_id") && data.is_object()) {
-        vault(data, "/data", &mut one);
+        return vault(data, "/data", &mut one);
     } else if let Some(message) = value.get("message").filter(|_| has("ackId")) {
         one("/message", Item::Message(message.clone()));
     } else if has("ingressFrom") {
@@ -70,17 +74,28 @@ fn document(value: &Value, at: &str, found: &mut Vec<Located>) {
     } else if value.get("type").and_then(Value::as_str) == Some("external_account") {
         one("", Item::Credentials(value.clone()));
     } else {
-        vault(value, "", &mut one);
+        return vault(value, "", &mut one);
     }
+    Some(())
 }
 
-fn vault(value: &Value, at: &str, one: &mut dyn FnMut(&str, Item)) {
+fn is_configuration(value: &Value) -> bool {
+    let blocks = value.as_object().filter(|members| !members.is_empty());
+    blocks.is_some_and(|members| {
+        members.iter().all(|(name, body)| BLOCKS.contains(&name.as_str()) && (name == "//" || !body.is_string()))
+    })
+}
+
+fn vault(value: &Value, at: &str, one: &mut dyn FnMut(&str, Item)) -> Option<()> {
     let has_any = |names: &[&str]| names.iter().any(|name| value.get(name).is_some());
     if has_any(&["bound_claims", "role_type", "user_claim"]) {
         one(at, Item::VaultRole(value.clone()));
     } else if has_any(&["bound_issuer", "oidc_discovery_url", "jwks_url", "jwt_supported_algs"]) {
         one(at, Item::VaultConfig(value.clone()));
+    } else {
+        return None;
     }
+    Some(())
 }
 
 fn is(value: &Value, kind: &str) -> bool {

@@ -127,11 +127,7 @@ impl Document {
             Kind::Json => {
                 let value = csign_oci::json::value_from_slice(bytes)
                     .map_err(|source| LintError::Json { file: file.to_owned(), source })?;
-                let items = json::items(&value);
-                if items.is_empty() {
-                    return Err(LintError::Unknown { file: file.to_owned() });
-                }
-                items
+                json::items(&value).ok_or_else(|| LintError::Unknown { file: file.to_owned() })?
             }
         };
         Ok(Self { file: file.to_owned(), text: text.to_owned(), items })

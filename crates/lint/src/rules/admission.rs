@@ -17,10 +17,10 @@ pub(crate) static NOBODY: Rule = Rule {
 pub(crate) static UNDECIDED: Rule = Rule {
     id: "admits-undecided",
     area: AREA,
-    severity: Severity::Note,
+    severity: Severity::Warning,
     title: "No token was found that it lets in",
     explanation: "It asks for something that no token could be made for (a regular expression, a computed value), so whom it lets in was \
-                  not judged. Nothing that was not found may be taken for absent.",
+                  judged by its other clauses alone. Nothing that was not found may be taken for absent.",
     fix: "Compare claims with constants, or judge it with `csign explain` and a token of the workload.",
 };
 pub(crate) static DEBUG: Rule = Rule {

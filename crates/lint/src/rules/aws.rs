@@ -134,6 +134,7 @@ fn check_statement(statement: &Value, at: &str, contract: Option<&Contract>, fin
         name: "the trust policy",
         pointer: &pointer,
         judge: &judge,
+        rest: None,
         right: right.clone(),
         undecided: false,
         duty: Duty {

@@ -249,6 +249,7 @@ fn together(
         name,
         pointer,
         judge: &both,
+        rest: None,
         right: right.clone(),
         undecided: filler.undecided,
         duty: Duty { images: true, ..Duty::default() },

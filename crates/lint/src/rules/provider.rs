@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use csign_cel::federation::{MAX_SUBJECT, MappingError, Provider, ProviderError};
+use csign_cel::{
+    Outcome,
+    federation::{MAX_SUBJECT, MappingError, Provider, ProviderError},
+};
 use csign_contract::{Contract, GOOGLE_ISSUER, Support};
 use serde_json::{Value, json};
 
@@ -166,10 +169,13 @@ pub(crate) fn check(settings: &ProviderSettings, contract: Option<&Contract>, fi
     filler.provider(&provider, &mut right);
     let judge = |token: &Value| judge(&provider, token);
     let asks_for_signers = expression.asks().paths.iter().any(|path| path.contains("image_signatures"));
+    let aside = refusing(&provider, &right);
+    let rest = |token: &Value| rest(&provider, &aside, token);
     let gate = Gate {
         name: "the condition",
         pointer: &condition_at,
         judge: &judge,
+        rest: (!aside.is_empty()).then_some(&rest),
         right: right.clone(),
         undecided: filler.undecided,
         duty: Duty {
@@ -195,6 +201,29 @@ pub(crate) fn judge(provider: &Provider, token: &Value) -> Verdict {
     match provider.condition().map(|condition| condition.explain(&identity.variables(token))) {
         Some(explanation) if !explanation.admits() => Verdict::Refused(explanation.to_string()),
         _ => Verdict::Admitted,
+    }
+}
+
+/// The operands of `&&` that refuse the right token, unless they are all that there is.
+fn refusing(provider: &Provider, right: &Value) -> Vec<usize> {
+    let explained = provider.condition().zip(provider.identity(right).ok());
+    let Some(explanation) = explained.map(|(condition, identity)| condition.explain(&identity.variables(right))) else {
+        return Vec::new();
+    };
+    let clauses = explanation.clauses.iter().enumerate();
+    let refusing: Vec<usize> = clauses.filter(|(_, c)| c.outcome != Outcome::True).map(|(index, _)| index).collect();
+    if explanation.alternatives || refusing.len() == explanation.clauses.len() { Vec::new() } else { refusing }
+}
+
+/// The decision as if the operands `aside` held.
+fn rest(provider: &Provider, aside: &[usize], token: &Value) -> Verdict {
+    let explained = provider.condition().zip(provider.identity(token).ok());
+    let Some((condition, identity)) = explained else { return Verdict::Refused("no identity".to_owned()) };
+    let explanation = condition.explain(&identity.variables(token));
+    let mut clauses = explanation.clauses.iter().enumerate();
+    match clauses.find(|(index, clause)| !aside.contains(index) && clause.outcome != Outcome::True) {
+        Some((_, clause)) => Verdict::Refused(clause.to_string()),
+        None => Verdict::Admitted,
     }
 }
 

@@ -107,6 +107,7 @@ pub(crate) fn role(value: &Value, contract: Option<&Contract>, findings: &mut Fi
         name: "the role",
         pointer: "/bound_claims",
         judge: &judge,
+        rest: None,
         right: right.clone(),
         undecided: false,
         duty: Duty {

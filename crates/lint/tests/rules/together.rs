@@ -134,3 +134,25 @@ fn a_member_finds_the_provider_of_its_pool_in_the_same_configuration() {
     }});
     assert_eq!(Case::of("main.tf.json", configuration).findings(), []);
 }
+
+#[test]
+fn a_clause_that_refuses_everyone_hides_no_other_mistake() {
+    let condition = "assertion.swname == 'CONFIDENTIAL_SPACE' && int(assertion.swversion) >= 1 \
+        && assertion.submods.gce.zone.matches('^us-[a-z]+[0-9]-b$')";
+    let found = Case::of("provider.json", good::with_condition(condition)).rules();
+    for id in ["admits-undecided", "condition-swversion", "admits-debug", "admits-unstable", "admits-other-operator"] {
+        assert!(found.contains(id), "{id} is missing from {found:?}");
+    }
+}
+
+#[test]
+fn a_list_with_something_unknown_is_not_called_clean() {
+    let read = |value: serde_json::Value| csign_lint::Document::read("x.json", value.to_string().as_bytes(), None);
+    assert!(read(json!([good::provider()])).is_ok());
+    for unknown in [json!([good::provider(), {"name": "x"}]), json!([]), json!({}), json!(1), json!("resource")] {
+        assert!(read(unknown.clone()).is_err(), "{unknown}");
+    }
+    assert!(
+        read(json!({"resource": {"google_storage_bucket": {"b": {}}}})).is_ok_and(|document| document.items.is_empty())
+    );
+}
