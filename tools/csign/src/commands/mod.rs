@@ -29,6 +29,7 @@ pub(crate) mod publish;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod rebuild;
+pub(crate) mod render;
 pub(crate) mod request;
 pub(crate) mod roster;
 pub(crate) mod save;
