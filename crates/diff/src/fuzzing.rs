@@ -24,6 +24,7 @@ const LIMITS: Limits = Limits {
     spool: 1 << 20,
     children: 16,
     files: 4,
+    nodes: 64,
 };
 
 /// A layer: decompression and the archive, with the content of every entry.

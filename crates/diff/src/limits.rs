@@ -23,11 +23,15 @@ pub struct Limits {
     pub children: usize,
     /// Files of one image that are looked into; more are only said to differ: hours of looking.
     pub files: usize,
+    /// Differences within files of one image; when there are as many, no more files are looked into: a report that fills
+    /// memory.
+    pub nodes: usize,
 }
 
 impl Default for Limits {
     /// 4 MiB documents, 256 platforms, 512 layers of 64 GiB and 2 million entries, 1 MiB headers, an 8 MiB window (what
-    /// every zstd decoder must allow), 64 GiB of temporary files, 1000 children, 2000 files.
+    /// every zstd decoder must allow), 64 GiB of temporary files, 1000 children, 2000 files with 30 000
+    /// differences in them.
     fn default() -> Self {
         Self {
             document: 4 << 20,
@@ -40,6 +44,7 @@ impl Default for Limits {
             spool: 64 << 30,
             children: 1000,
             files: 2000,
+            nodes: 30_000,
         }
     }
 }

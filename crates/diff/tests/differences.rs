@@ -212,3 +212,14 @@ fn what_is_left_out_of_the_report_is_counted() {
         assert_eq!(found.iter().filter(|line| line.contains("unread")).count(), 7, "{found:#?}");
     }
 }
+
+#[test]
+fn when_files_have_many_differences_in_them_no_more_are_looked_into() {
+    let inner = |content: &str| archive(&[file("x", content), file("y", content)]);
+    let entries = |content: &str| (0..4).map(|at| file(&format!("{at}.tar"), inner(content))).collect::<Vec<_>>();
+    let options = Options { limits: Limits { nodes: 3, ..Limits::default() }, ..Options::default() };
+    let (a, b) = (Image::of_entries(&entries("1")), Image::of_entries(&entries("2")));
+    let found = essence(&compare_as((&a, Form::Layout), (&b, Form::Layout), &options).unwrap());
+    let unread: Vec<&String> = found.iter().filter(|line| line.contains("unread")).collect();
+    assert!(unread.len() == 2 && unread[0].starts_with("/layers[0]/2.tar"), "{found:#?}");
+}

@@ -59,8 +59,12 @@ pub fn compare(a: &dyn Source, b: &dyn Source, options: &Options<'_>) -> Result<
     if identical {
         return Ok(report);
     }
-    let context =
-        Context { limits: &options.limits, progress: options.progress, files: Cell::new(options.limits.files) };
+    let context = Context {
+        limits: &options.limits,
+        progress: options.progress,
+        files: Cell::new(options.limits.files),
+        nodes: Cell::new(options.limits.nodes),
+    };
     let mut comparison = Comparison { a, b, context, incomplete: Vec::new() };
     let root = comparison.trees(&one, &other)?;
     report.incomplete = comparison.incomplete;

@@ -1,8 +1,10 @@
 //! Collects what differs in two layers.
 
+use std::cell::Cell;
+
 use csign_oci::Digest;
 
-use super::{Compared, Facts, spool::Spool};
+use super::{Compared, Context, Facts, spool::Spool};
 use crate::{
     archive::{Entry, Tail},
     content,
@@ -14,6 +16,8 @@ use crate::{
 /// Differences of the entries of two layers.
 pub(super) struct Found<'a> {
     limits: &'a Limits,
+    /// Nodes that files may still add.
+    inside: &'a Cell<usize>,
     /// With a key that sorts them as A has them.
     nodes: Vec<(u64, Node)>,
     /// Room for what comes later.
@@ -32,8 +36,15 @@ pub(super) enum Contents {
 }
 
 impl<'a> Found<'a> {
-    pub(super) fn new(limits: &'a Limits) -> Self {
-        Self { limits, nodes: Vec::new(), reserved: 0, omitted: 0, changes: Vec::new() }
+    pub(super) fn new(context: &'a Context<'_>) -> Self {
+        Self {
+            limits: context.limits,
+            inside: &context.nodes,
+            nodes: Vec::new(),
+            reserved: 0,
+            omitted: 0,
+            changes: Vec::new(),
+        }
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -77,10 +88,16 @@ impl<'a> Found<'a> {
         match contents {
             Contents::Same => {}
             Contents::Unread(why) => changes.push(Change::Unread { why }),
+            Contents::Different(..) if self.inside.get() == 0 => {
+                let why =
+                    "the content differs; it was not looked into, since so much differs in other files".to_owned();
+                changes.push(Change::Unread { why });
+            }
             Contents::Different(one, other) => {
                 let (mut one, mut other) = (one.into_content()?, other.into_content()?);
                 let (inner, nodes) = content::compare(&name, &mut *one, &mut *other, self.limits)?;
                 changes.extend(inner);
+                self.inside.set(self.inside.get().saturating_sub(nodes.iter().map(count).sum()));
                 children = nodes;
             }
         }
@@ -113,6 +130,10 @@ impl<'a> Found<'a> {
         let children = self.nodes.into_iter().map(|(_, node)| node).collect();
         Compared { changes: self.changes, children, omitted: self.omitted, facts, unread }
     }
+}
+
+fn count(node: &Node) -> usize {
+    1 + node.children.iter().map(count).sum::<usize>()
 }
 
 /// Attributes that differ.

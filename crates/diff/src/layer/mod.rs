@@ -36,6 +36,8 @@ pub(crate) struct Context<'a> {
     pub(crate) progress: &'a (dyn Fn(u64) + Sync),
     /// How many more files may be looked into.
     pub(crate) files: Cell<usize>,
+    /// How many more nodes within files the report may have.
+    pub(crate) nodes: Cell<usize>,
 }
 
 /// One layer of one image.
@@ -68,7 +70,7 @@ pub(crate) fn compare(a: Side<'_>, b: Side<'_>, context: &Context<'_>) -> Result
         let (one, other) = (Stream::start(scope, of_a?, a, context), Stream::start(scope, of_b?, b, context));
         let mut left = Walker::new(one, context.limits, a.what);
         let mut right = Walker::new(other, context.limits, b.what);
-        let mut found = Found::new(context.limits);
+        let mut found = Found::new(context);
         let mut lockstep = Lockstep { a: &mut left, b: &mut right, found: &mut found, context };
         let outcome = lockstep.run();
         let tails = match outcome {
