@@ -140,10 +140,10 @@ fn content(at: u64) -> Vec<u8> {
         state ^= state << 17;
         state
     };
-    let size = usize::try_from(if at % 10 == 0 { FILE - 321 } else { FILE }).expect("a small number");
+    let size = usize::try_from(if at.is_multiple_of(10) { FILE - 321 } else { FILE }).expect("a small number");
     let mut out = Vec::with_capacity(size + 16);
     while out.len() < size {
-        if at % 2 == 0 {
+        if at.is_multiple_of(2) {
             out.extend_from_slice(&random().to_le_bytes());
         } else {
             let word = random() % 5000;
