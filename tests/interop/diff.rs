@@ -49,7 +49,10 @@ fn what_skopeo_writes_in_any_form_is_the_same_image() {
         let how = ["--dest-compress-format", algorithm, "--dest-compress-level", level];
         copy("docker-archive:docker.tar", &format!("{layout}:v1"), &how);
         let text = diff(&bench, "one", &layout, 1);
-        assert!(text.contains("only its compression differs") && text.contains("compression: gzip → zstd"), "{text}");
+        assert!(text.contains("compression: gzip → zstd") && !text.contains("/message.txt"), "{text}");
+        // Some versions cut what follows the archive's end when they write zstd:chunked.
+        let same = text.contains("only its compression differs");
+        assert!(same || (algorithm == "zstd:chunked" && text.contains("end of archive")), "{text}");
         let text = diff(&bench, "two", &layout, 1);
         assert!(text.contains("compression: gzip → zstd") && text.contains("/message.txt"), "{text}");
     }

@@ -24,7 +24,8 @@ const KEYS: [&str; 3] = [
 pub(crate) const REPOSITORY: &str = "us-central1-docker.pkg.dev/builder-project/repo1/word-count";
 pub(crate) const OPERATOR: &str = "operator-project";
 pub(crate) const ACCOUNT: &str = "workload@operator-project.iam.gserviceaccount.com";
-pub(crate) const ROLES: [&str; 4] = ["builder", "operator", "collaborator=collaborator-1", "collaborator=collaborator-2"];
+pub(crate) const ROLES: [&str; 4] =
+    ["builder", "operator", "collaborator=collaborator-1", "collaborator=collaborator-2"];
 
 /// The image that all agreed on.
 pub(crate) fn agreed() -> Digest {
@@ -108,7 +109,12 @@ pub(crate) fn rendered(target: Target, who: &str) -> Files {
     render_with(target, who, &contract, &settings).unwrap_or_else(|error| panic!("{who}: {error}"))
 }
 
-pub(crate) fn render_with(target: Target, who: &str, contract: &Contract, settings: &Settings) -> Result<Files, RenderError> {
+pub(crate) fn render_with(
+    target: Target,
+    who: &str,
+    contract: &Contract,
+    settings: &Settings,
+) -> Result<Files, RenderError> {
     render(target, &role(who), Input { contract, settings, digests: &[agreed()] })
 }
 

@@ -29,8 +29,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 4 MiB documents, 256 platforms, 512 layers of 64 GiB and 2 million entries, 1 MiB headers, an 8 MiB window (what
-    /// every zstd decoder must allow), 64 GiB of temporary files, 1000 children, 2000 files with 30 000
+    /// 4 MiB documents, 256 platforms, 512 layers of 64 GiB and 2 million entries, 1 MiB headers, a 32 MiB window (what
+    /// encoders of container tools ask for at their highest level), 64 GiB of temporary files, 1000 children, 2000 files with 30 000
     /// differences in them.
     fn default() -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Default for Limits {
             platforms: 256,
             layers: 512,
             unpacked: 64 << 30,
-            zstd_window: 8 << 20,
+            zstd_window: 32 << 20,
             entries: 2_000_000,
             header: 1 << 20,
             spool: 64 << 30,

@@ -109,11 +109,8 @@ fn another_compression_of_the_same_content_is_called_so() {
     assert!(found(Compression::GzipTwice).contains(&"/layers[0] gzip.members 1 2".to_owned()));
     for (compression, name) in [(Compression::None, "none"), (Compression::Zstd, "zstd")] {
         let found = found(compression);
-        assert_eq!(
-            found[..2],
-            ["/layers[0] compression only".to_owned(), format!("/layers[0] compression gzip {name}")]
-        );
-        assert!(found[2..].iter().all(|line| line.contains("gzip.") || line.contains("zstd.")), "{found:?}");
+        let compression = format!("/layers[0] compression gzip {name}");
+        assert_eq!(found, ["/layers[0] compression only".to_owned(), compression]);
     }
 }
 
