@@ -19,7 +19,7 @@ demo *ARGS:
 bench *ARGS:
     cargo build --release -p csign -p csign-tests
     target/release/csign-bench --demo {{ARGS}}
-    target/release/csign-bench-diff --csign target/release/csign
+    target/release/csign-bench-diff --csign target/release/csign --planted
     cargo bench -p workload --profile image --bench messages
 
 # cosign, crane, oras, skopeo, docker-registry … into .peers.

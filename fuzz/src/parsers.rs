@@ -92,6 +92,12 @@ pub const PARSERS: &[Parser] = &[
     Parser { name: "lint_document", accepts: lint_document, seed: || seeds::LINT_DOCUMENT.into() },
     Parser { name: "explained_claims", accepts: explained_claims, seed: || seeds::CLAIMS.into() },
     Parser { name: "audit_log", accepts: audit_log, seed: || seeds::AUDIT_LOG.into() },
+    Parser { name: "diff_elf", accepts: csign_diff::fuzzing::damaged_copy, seed: || seeds::elf() },
+    Parser { name: "diff_ar", accepts: csign_diff::fuzzing::damaged_copy, seed: || seeds::ar() },
+    Parser { name: "diff_zip", accepts: csign_diff::fuzzing::damaged_copy, seed: || seeds::zip() },
+    Parser { name: "diff_text", accepts: csign_diff::fuzzing::damaged_copy, seed: || seeds::LOCK_FILE.into() },
+    Parser { name: "diff_json", accepts: csign_diff::fuzzing::damaged_copy, seed: || seeds::MANIFEST.into() },
+    Parser { name: "diff_compressed", accepts: diff_compressed, seed: || layer_seed() },
     Parser { name: "checkpoint", accepts: checkpoint, seed: || checkpoint_seed() },
 ];
 
@@ -148,6 +154,16 @@ fn layer(bytes: &[u8]) -> bool {
 
 fn diff_configuration(bytes: &[u8]) -> bool {
     csign_diff::fuzzing::configuration(bytes, seeds::IMAGE_CONFIG.as_bytes())
+}
+
+/// A compressed archive in a file, next to another one.
+fn diff_compressed(bytes: &[u8]) -> bool {
+    let (changes, _) = csign_diff::fuzzing::contents("file.tar.gz", bytes, &layer_seed());
+    !changes.iter().any(|change| match change {
+        csign_diff::Change::Unread { .. } => true,
+        csign_diff::Change::Attribute { name, .. } => name == "format",
+        _ => false,
+    })
 }
 
 fn layer_seed() -> Vec<u8> {

@@ -283,3 +283,53 @@ pub(crate) const LINT_DOCUMENT: &str = r#"[
 pub(crate) const AUDIT_LOG: &str = r#"[{"time":1,"service":"sts","method":"exchange","principal":"p","resource":"r","allowed":false,"clause":"c"},
 {"timestamp":"2026-01-02T03:04:05Z","protoPayload":{"serviceName":"cloudkms.googleapis.com","methodName":"Decrypt","status":{"code":7},
 "authorizationInfo":[{"permission":"p"}]}}]"#;
+
+/// A 64-bit ELF file with a compiler's name, a build id, symbols and code, which comes last.
+pub(crate) fn elf() -> Vec<u8> {
+    let symbol = |name: u32, value: u64| {
+        [&name.to_le_bytes()[..], &[0x12, 0, 4, 0], &value.to_le_bytes(), &128_u64.to_le_bytes()].concat()
+    };
+    let sections: [(u32, u32, u32, Vec<u8>); 7] = [
+        (0, 0, 0, Vec::new()),
+        (1, 1, 0, b"rustc version 1.0.0\0".to_vec()),
+        (10, 7, 0, [&b"\x04\0\0\0\x04\0\0\0\x03\0\0\0GNU\0"[..], &[1, 2, 3, 4]].concat()),
+        (16, 3, 0, b"\0.comment\0.note\0.shstrtab\0.text\0.symtab\0.strtab\0one\0two\0".to_vec()),
+        (26, 1, 0, Vec::new()),
+        (32, 2, 3, [vec![0; 24], symbol(48, 0), symbol(52, 128)].concat()),
+        (26, 1, 0, (0..=255).cycle().take(900).collect()),
+    ];
+    let mut header = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+    header.extend_from_slice(&[0; 16]);
+    header.extend_from_slice(&64_u64.to_le_bytes());
+    header.extend_from_slice(b"\0\0\0\0\x40\0\x38\0\0\0\x40\0\x07\0\x03\0");
+    let mut offset = 64 + 64 * sections.len() as u64;
+    let mut data = Vec::new();
+    for (name, kind, link, content) in sections {
+        let words = [0, 0, offset, content.len() as u64];
+        header.extend(name.to_le_bytes().into_iter().chain(kind.to_le_bytes()));
+        header.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        header.extend(link.to_le_bytes().into_iter().chain([0; 4]));
+        header.extend([0; 16]);
+        offset += content.len() as u64;
+        data.extend(content);
+    }
+    [header, data].concat()
+}
+
+/// An `ar` archive with one member.
+pub(crate) fn ar() -> Vec<u8> {
+    let content = "a member of an archive\n".repeat(20);
+    format!("!<arch>\n{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n{content}", "one.txt/", 0, 0, 0, 644, content.len()).into()
+}
+
+/// A zip archive with one stored member.
+pub(crate) fn zip() -> Vec<u8> {
+    let content = "a member of an archive\n".repeat(20);
+    let size = u32::try_from(content.len()).unwrap_or_default().to_le_bytes();
+    let times_and_sizes = [&[0, 0, 0x21, 0, 1, 2, 3, 4][..], &size, &size, &[3, 0, 0, 0]].concat();
+    let local = [&b"PK\x03\x04\x14\0\0\0\0\0"[..], &times_and_sizes, b"one", content.as_bytes()].concat();
+    let entry = [&b"PK\x01\x02\x14\x03\x14\0\0\0\0\0"[..], &times_and_sizes, &[0; 14], b"one"].concat();
+    let start = u32::try_from(local.len()).unwrap_or_default().to_le_bytes();
+    let length = u32::try_from(entry.len()).unwrap_or_default().to_le_bytes();
+    [&local[..], &entry, b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &length, &start, &[0, 0]].concat()
+}

@@ -16,7 +16,7 @@ use std::{
 };
 
 use clap::Parser;
-use csign_tests::peer;
+use csign_tests::{peer, planted};
 use serde::Serialize;
 
 use crate::{
@@ -38,6 +38,9 @@ struct Arguments {
     /// Directory of directories with images `a` and `b` each, to be measured besides.
     #[arg(long)]
     pairs: Option<PathBuf>,
+    /// Measure the pairs of images that differ for a known reason, too.
+    #[arg(long)]
+    planted: bool,
     /// Measure diffoscope on the generated images, too, which takes minutes.
     #[arg(long)]
     diffoscope: bool,
@@ -85,7 +88,12 @@ fn main() -> ExitCode {
         rows.extend(ratios(&format!("{} MB, {form}", arguments.size), figures));
         pair.remove();
     }
-    for (name, a, b) in arguments.pairs.iter().flat_map(|path| pairs(path)) {
+    let planted = arguments.planted.then(|| {
+        let _ = writeln!(io::stderr(), "making pairs with planted causes");
+        planted::write_all(&directory.path().join("planted"));
+        directory.path().join("planted")
+    });
+    for (name, a, b) in arguments.pairs.iter().chain(&planted).flat_map(|path| pairs(path)) {
         let mut figures =
             vec![("csign diff", repeat(&csign, &["diff".as_ref(), a.as_ref(), b.as_ref()], 1, arguments.runs))];
         if let Some(diffoscope) = &diffoscope {

@@ -1,5 +1,7 @@
 //! The tree of differences as rules look at it: leaves with weights, and the files that they belong to.
 
+use std::ops::Range;
+
 use crate::report::{Change, Kind, Node, Value};
 
 /// What a file weighs in all, however much of it differs.
@@ -25,6 +27,8 @@ pub(super) struct Unit<'t> {
     pub(super) kind: Kind,
     pub(super) name: &'t str,
     pub(super) is_elf: bool,
+    /// Its leaves, which follow one another.
+    leaves: Range<usize>,
     /// Does something lie elsewhere, so that code that did not change is other code?
     pub(super) shifted: bool,
 }
@@ -52,7 +56,9 @@ impl<'t> Tree<'t> {
 
     /// Leaves of one unit.
     pub(super) fn of_unit(&self, unit: usize) -> impl Iterator<Item = (usize, &Leaf<'t>)> {
-        self.leaves.iter().enumerate().filter(move |(_, leaf)| leaf.unit == unit)
+        let range = self.units.get(unit).map(|unit| unit.leaves.clone()).unwrap_or_default();
+        let first = range.start;
+        self.leaves.get(range).unwrap_or_default().iter().enumerate().map(move |(index, leaf)| (first + index, leaf))
     }
 
     fn walk(&mut self, node: &'t Node, at: &mut Vec<&'t str>, unit: Option<usize>) {
@@ -60,7 +66,14 @@ impl<'t> Tree<'t> {
         let unit = match unit {
             Some(unit) if !own => unit,
             _ => {
-                self.units.push(Unit { kind: node.kind, name: &node.name, is_elf: false, shifted: false });
+                let first = self.leaves.len();
+                self.units.push(Unit {
+                    kind: node.kind,
+                    name: &node.name,
+                    is_elf: false,
+                    shifted: false,
+                    leaves: first..first,
+                });
                 self.units.len() - 1
             }
         };
@@ -78,6 +91,9 @@ impl<'t> Tree<'t> {
         let only = node.changes.iter().find(|change| matches!(change, Change::Only { .. }));
         for change in only.map_or(node.changes.as_slice(), std::slice::from_ref) {
             self.leaves.push(Leaf { at: at.clone(), node, change, unit, weight: 0 });
+            if let Some(unit) = self.units.get_mut(unit) {
+                unit.leaves.end = self.leaves.len();
+            }
         }
         for child in &node.children {
             at.push(&child.name);
@@ -89,8 +105,8 @@ impl<'t> Tree<'t> {
     /// Divides each unit's weight among the leaves that do not follow from others; a file in which all do follow is
     /// weighed by all of them.
     fn weigh(&mut self) {
-        for (index, unit) in self.units.iter().enumerate() {
-            let mut own: Vec<&mut Leaf<'t>> = self.leaves.iter_mut().filter(|leaf| leaf.unit == index).collect();
+        for unit in &self.units {
+            let own = self.leaves.get_mut(unit.leaves.clone()).unwrap_or_default();
             let follows = own.iter().filter(|leaf| leaf.follows()).count();
             let all_follow = follows == own.len();
             if all_follow && unit.kind != Kind::Entry {

@@ -152,9 +152,10 @@ impl Context<'_> {
 
 /// Bytes of an unknown format, and the strings in them.
 fn binary(a: &mut dyn Content, b: &mut dyn Content) -> std::io::Result<Difference> {
+    let scan = bytes::scan(a, b)?;
     let mut difference = Difference::default();
-    difference.changes.extend(bytes::compare(a, b)?);
-    difference.changes.extend(strings::compare(a, b)?);
+    difference.changes.extend(bytes::change(&scan, a, b)?);
+    difference.changes.extend(strings::compare(a, b, scan.first.unwrap_or_default())?);
     Ok(difference)
 }
 

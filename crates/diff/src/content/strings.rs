@@ -10,7 +10,7 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::{
     Content, TEXT,
-    window::{CHUNK, fill, rewind},
+    window::{CHUNK, fill},
 };
 use crate::report::{Change, Hunk, Line, Side};
 
@@ -19,6 +19,8 @@ const SHORTEST: usize = 4;
 /// A string is cut there: hostile files have no longer ones, and literals of one program may follow one another
 /// without anything between them.
 const LONGEST: usize = 8 << 10;
+/// Bytes in which strings are looked for.
+const LOOKED_AT: usize = 32 << 20;
 /// Different strings of both sides that are told apart.
 const DISTINCT: usize = 100_000;
 /// Strings of one side that are looked at more closely.
@@ -31,15 +33,18 @@ const JOINED: usize = 64 << 10;
 /// Characters that are shown before a difference.
 const BEFORE: usize = 60;
 
-/// A string and which of its side's it is, from 1.
+/// A string and its number among those that were looked at, from 1.
 type Found = (u64, String);
 
 /// Strings that only one side has, or has more often, as lines; the same ones put together in another way, as an order;
 /// `None` if there are none.
-pub(super) fn compare(a: &mut dyn Content, b: &mut dyn Content) -> io::Result<Option<Change>> {
+///
+/// They are looked for from a little before `first`, where the sides differ first, and not to the end of what is large.
+pub(super) fn compare(a: &mut dyn Content, b: &mut dyn Content, first: u64) -> io::Result<Option<Change>> {
+    let start = first.saturating_sub(LONGEST as u64);
     let mut counts: HashMap<u64, i64> = HashMap::new();
     let mut count = |content: &mut dyn Content, step: i64| {
-        each(content, |_, text| {
+        each(content, start, |_, text| {
             let key = hash(text);
             if counts.len() < DISTINCT || counts.contains_key(&key) {
                 *counts.entry(key).or_default() += step;
@@ -51,7 +56,7 @@ pub(super) fn compare(a: &mut dyn Content, b: &mut dyn Content) -> io::Result<Op
     counts.retain(|_, count| *count != 0);
     let mut surplus = |content: &mut dyn Content, sign: i64| -> io::Result<Vec<Found>> {
         let mut out = Vec::new();
-        each(content, |number, text| {
+        each(content, start, |number, text| {
             if let Some(count) = counts.get_mut(&hash(text)).filter(|count| **count * sign > 0) {
                 *count -= sign;
                 if out.len() < KEPT {
@@ -99,9 +104,10 @@ fn is_made_of(word: &str, other: &str) -> bool {
     true
 }
 
-/// Calls `take` with each string and its number.
-fn each(content: &mut dyn Content, mut take: impl FnMut(u64, &[u8])) -> io::Result<()> {
-    rewind(content)?;
+/// Calls `take` with each string from `start` on, and its number.
+fn each(content: &mut dyn Content, start: u64, mut take: impl FnMut(u64, &[u8])) -> io::Result<()> {
+    content.seek(io::SeekFrom::Start(start))?;
+    let mut left = LOOKED_AT;
     let (mut buffer, mut run, mut number) = (vec![0; CHUNK], Vec::new(), 0);
     let mut end = |run: &mut Vec<u8>| {
         if run.len() >= SHORTEST {
@@ -121,7 +127,8 @@ fn each(content: &mut dyn Content, mut take: impl FnMut(u64, &[u8])) -> io::Resu
             }
             end(&mut run);
         }
-        if count < CHUNK {
+        left = left.saturating_sub(count);
+        if count < CHUNK || left == 0 {
             end(&mut run);
             return Ok(());
         }

@@ -184,3 +184,29 @@ fn another_format_is_said_to_be_one() {
     let (changes, _) = differences("x", b"some text\n", &tar_of(&[]).repeat(3));
     assert!(attribute_of(&changes, "format").is_some() && changes.len() == 2, "{changes:?}");
 }
+
+#[test]
+fn a_binary_that_claims_more_sections_than_anyone_has_costs_no_memory() {
+    let elf = |last: u8| {
+        let mut header = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec();
+        header.extend([0; 16]);
+        header.extend(64_u64.to_le_bytes());
+        // No number of sections in the header: it stands in the size of the first one.
+        header.extend(b"\0\0\0\0\x40\0\x38\0\0\0\x40\0\0\0\0\0");
+        let mut section = [0; 64];
+        section[32..40].copy_from_slice(&0xffff_ff00_u64.to_le_bytes());
+        [&header[..], &section, &[0; 100], &[last]].concat()
+    };
+    let (changes, _) = differences("workload", &elf(1), &elf(2));
+    assert!(unread(&changes).is_some_and(|why| why.contains("too many")), "{changes:?}");
+    assert!(changes.iter().any(|change| matches!(change, Change::Bytes { .. })), "{changes:?}");
+}
+
+#[test]
+fn strings_put_together_in_another_way_are_an_order_and_a_new_word_is_a_line() {
+    let data = |text: &str| [&[0, 1, 2, 3][..], text.as_bytes(), &[0; 9]].concat();
+    let (changes, _) = differences("x", &data("alphabravocharlie\0delta"), &data("delta\0charliealphabravo"));
+    assert!(changes.iter().any(|change| matches!(change, Change::Order { .. })), "{changes:?}");
+    let (changes, _) = differences("x", &data("alphabravocharlie\0delta"), &data("delta\0charlieechobravo"));
+    assert_eq!(side(&changes, Side::B), ["charlieechobravo"]);
+}

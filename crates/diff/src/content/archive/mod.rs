@@ -10,9 +10,9 @@ use super::{Content, Context, Difference, Failure, bytes, differing, window::Sli
 use crate::report::{Change, Kind, Side, Value};
 
 /// Members of one archive that are looked at.
-const MEMBERS: usize = 16 << 10;
+const MEMBERS: usize = 8 << 10;
 /// Bytes of all names in it.
-const NAMES: usize = 2 << 20;
+const NAMES: usize = 1 << 20;
 /// Names of moved members that are listed.
 const MOVED: usize = 24;
 

@@ -20,10 +20,12 @@ pub(super) fn compare(a: &mut dyn Content, b: &mut dyn Content) -> Result<Differ
     let (of_a, of_b) = (read(a)?, read(b)?);
     let mut difference = Difference::default();
     headers(&of_a, &of_b).into_iter().for_each(|node| difference.child(node));
-    let moved = moved(&of_a, &of_b);
+    let pairs = pairs(&of_a.sections, &of_b.sections);
+    let both = pairs.iter().filter_map(|(a, b)| (*a).zip(*b));
+    let moved: Vec<_> = both.filter(|(a, b)| a.addr != b.addr).collect();
     let mut code = Vec::new();
     let mut addresses = Vec::new();
-    for (section_a, section_b) in pairs(&of_a.sections, &of_b.sections) {
+    for (section_a, section_b) in pairs {
         let (Some(section_a), Some(section_b)) = (section_a, section_b) else {
             let (section, side) = match (section_a, section_b) {
                 (Some(section), _) => (section, Side::A),
@@ -35,7 +37,11 @@ pub(super) fn compare(a: &mut dyn Content, b: &mut dyn Content) -> Result<Differ
             difference.child(only.into_node(Kind::Section, section.name.clone()));
             continue;
         };
-        let (mut within, ranges) = sections::compare((&of_a, section_a, a), (&of_b, section_b, b))?;
+        // A section that breaks its own rules keeps nobody from looking into the others.
+        let (mut within, ranges) = match sections::compare((&of_a, section_a, a), (&of_b, section_b, b)) {
+            Err(Failure::Format(why)) => (Difference::from(Change::Unread { why }), Vec::new()),
+            compared => compared?,
+        };
         if !moved.is_empty() && section_a.holds_addresses() {
             // What they point to moved: their bytes say nothing more.
             within.changes.retain(|change| !matches!(change, Change::Bytes { .. } | Change::Order { .. }));
@@ -67,13 +73,6 @@ fn size_of(section: &Section, side: Side) -> Change {
     let size = Some(Value::from(section.size));
     let (a, b) = if side == Side::A { (size, None) } else { (None, size) };
     attribute("sh_size", a, b)
-}
-
-/// Sections that lie at another address, with where they lie on both sides.
-fn moved<'s>(a: &'s Elf, b: &'s Elf) -> Vec<(&'s Section, &'s Section)> {
-    let of_b: HashMap<&str, &Section> = b.sections.iter().map(|section| (section.name.as_str(), section)).collect();
-    let both = a.sections.iter().filter_map(|section| Some((section, *of_b.get(section.name.as_str())?)));
-    both.filter(|(a, b)| a.addr != b.addr).collect()
 }
 
 /// What follows from something that grew: sections that lie elsewhere, and sections of addresses.

@@ -32,14 +32,13 @@ pub(super) fn compare(
         ("sh_addralign", of_a.align, of_b.align),
         ("sh_size", of_a.size, of_b.size),
     ];
-    // Tables of symbols and their names follow from the symbols, which are compared by name.
-    let table = [SHT_SYMTAB.0, SHT_STRTAB.0].contains(&of_a.kind);
-    if table {
+    out.changes.extend(fields.into_iter().filter_map(|(name, a, b)| differing(name, Some(a), Some(b))));
+    if of_a.kind != of_b.kind || !of_a.is_stored() {
         return Ok((out, Vec::new()));
     }
-    out.changes.extend(fields.into_iter().filter_map(|(name, a, b)| differing(name, Some(a), Some(b))));
-    if !of_a.is_stored() || !of_b.is_stored() {
-        return Ok((out, Vec::new()));
+    // Tables of symbols and their names follow from the symbols, which are compared by name.
+    if [SHT_SYMTAB.0, SHT_STRTAB.0].contains(&of_a.kind) {
+        return Ok((Difference::default(), Vec::new()));
     }
     let small = |content: &mut dyn Content, section: &Section| range(content, section.offset, section.size, SMALL);
     let (scan, found, shown) = {
@@ -49,7 +48,10 @@ pub(super) fn compare(
             return Ok((out, Vec::new()));
         }
         let shown = bytes_of(&scan, &mut a, &mut b)?;
-        let text = is_text(of_a).then(|| strings::compare(&mut a, &mut b)).transpose()?.flatten();
+        let text = (is_text(of_a) || is_text(of_b))
+            .then(|| strings::compare(&mut a, &mut b, scan.first.unwrap_or_default()))
+            .transpose()?
+            .flatten();
         (scan, text, shown)
     };
     let specific = match of_a.name.as_str() {

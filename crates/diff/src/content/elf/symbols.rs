@@ -21,8 +21,8 @@ use crate::{
 };
 
 /// Bytes of a symbol table and of its names that are looked at.
-const SYMBOLS: u64 = 2 << 20;
-const NAMES: u64 = 5 << 20;
+const SYMBOLS: u64 = 1 << 20;
+const NAMES: u64 = 3 << 20;
 /// Symbols that are listed of each kind of difference.
 const LISTED: usize = 48;
 
