@@ -14,8 +14,7 @@ use super::{ContractArgs, diff::compare};
 use crate::{
     context::{CommandResult, Context, read, write},
     failure::Failure,
-    git::Remote,
-    rebuild::{Interrupt, Order, Rebuilt, Work},
+    rebuild::{Interrupt, Order, Origin, Rebuilt, Work},
 };
 
 /// Lines of a comparison that are printed; csign diff prints more.
@@ -36,7 +35,8 @@ pub(crate) struct Args {
     request: PathBuf,
     #[command(flatten)]
     contract: ContractArgs,
-    /// Where the commit is: https://…, ssh://…, git://…, a clone on this machine, or a file by git bundle
+    /// Where the commit is: https://…, ssh://…, git://…, a clone on this machine, a file by git bundle,
+    /// or an archive by git archive
     #[arg(long, value_name = "URL|DIR")]
     from: String,
     /// Commit to build, for a request that names none; the approval then says that it is yours
@@ -86,8 +86,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let request_file = read(&args.request)?;
     let request = Request::parse(&request_file)?;
     let image = request.check(&contract)?;
-    let remote = Remote::parse(&args.from)?;
-    if let (true, Remote::Network(_)) = (args.offline, &remote) {
+    let origin = Origin::parse(&args.from)?;
+    if args.offline && !origin.is_local() {
         return Err(Failure::usage("--offline needs --from DIR: a repository on this machine"));
     }
     if request.source.modified {
@@ -105,7 +105,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         contract: &contract,
         request: &request,
         request_file: &request_file,
-        remote: &remote,
+        origin: &origin,
         revision: args.revision.as_deref(),
         submodules: args.submodules,
         package: &args.package,

@@ -1,6 +1,7 @@
 //! One rebuild: the commit of a request in a fresh directory, built without a network, and what can be stated about it.
 
 mod interrupt;
+mod origin;
 mod work;
 
 use std::{
@@ -16,12 +17,13 @@ use csign_trust::exchange::{Request, Variables, environment_digest};
 use csign_trust::report::printable;
 
 pub(crate) use interrupt::Interrupt;
+pub(crate) use origin::Origin;
+use origin::Taken;
 pub(crate) use work::Work;
 
 use crate::{
     context::Context,
     failure::Failure,
-    git::{Checkout, Remote},
     recipe::{self, BuildOutcome, BuildRequest, Confinement, Means},
 };
 
@@ -34,7 +36,7 @@ pub(crate) struct Order<'a> {
     pub(crate) request: &'a Request,
     /// The request's file.
     pub(crate) request_file: &'a [u8],
-    pub(crate) remote: &'a Remote,
+    pub(crate) origin: &'a Origin,
     /// The commit, where the request names none.
     pub(crate) revision: Option<&'a str>,
     pub(crate) submodules: bool,
@@ -66,9 +68,11 @@ impl Order<'_> {
     pub(crate) fn rebuild(&self, work: &Work, interrupt: &Interrupt, context: &Context) -> Result<Rebuilt, Failure> {
         let (revision, revision_from) = self.revision()?;
         // 1.
-        context.note(format_args!("checking out {revision} from {}", self.remote.described()));
-        let checkout = Checkout { remote: self.remote, revision, submodules: self.submodules };
-        let submodules = checkout.into(&work.path("source"))?;
+        context.note(format_args!("checking out {revision} from {}", self.origin.words()));
+        let Taken { described, submodules } = self.origin.take(revision, self.submodules, &work.path("source"))?;
+        if let Origin::Archive(_) = self.origin {
+            context.note("warning: nothing in an archive shows its revision; the record says that it is only stated");
+        }
         for (path, commit) in &submodules {
             context.note(format_args!("with the submodule {} at {commit}", printable(path, 200)));
         }
@@ -123,7 +127,7 @@ impl Order<'_> {
         let rebuild = Rebuild {
             request: Digest::of(self.request_file),
             revision_from,
-            sources: self.remote.described(),
+            sources: described,
             submodules,
             rustc: outcome.toolchain.as_ref().map(|toolchain| toolchain.rustc.clone()),
             cargo: outcome.toolchain.as_ref().map(|toolchain| toolchain.cargo.clone()),

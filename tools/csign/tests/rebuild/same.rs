@@ -157,3 +157,18 @@ fn a_build_script_reaches_no_network_not_even_this_machine_and_no_home_of_its_bu
     }
     assert!(seen.contains("csign-rebuild-") && seen.contains("NotPresent"), "{seen}");
 }
+
+#[test]
+fn an_exported_archive_is_rebuilt_and_the_statement_says_that_nothing_shows_its_revision() {
+    if !can_build() {
+        return;
+    }
+    let scene = Scene::with_request();
+    for (name, prefix) in [("a.tar.gz", "--prefix=app-1/"), ("b.tar", "--prefix=")] {
+        scene.git(&["archive", prefix, "--output", &format!("../{name}"), "HEAD"]);
+        scene.csign(&["rebuild", "request.json", "--from", name, "--quiet"]).expect(0, &["the same digest"]);
+        let record: Value = serde_json::from_str(&scene.read("rebuild.json")).expect("JSON");
+        let sources = record["reproduced"]["rebuild"]["sources"].as_str().expect("sources").to_owned();
+        assert!(sources.contains("sha256:") && sources.ends_with("only stated"), "{sources}");
+    }
+}
