@@ -7,6 +7,7 @@ use csign_oci::{Digest, Layout, Pinned};
 use csign_trust::{
     ExitStatus,
     exchange::{RebuildRecord, Request},
+    report::printable,
 };
 use serde_json::json;
 
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     /// Where the commit is: https://…, ssh://…, git://…, a clone on this machine, a file by git bundle,
     /// or an archive by git archive
     #[arg(long, value_name = "URL|DIR")]
-    from: String,
+    from: Option<String>,
     /// Commit to build, for a request that names none; the approval then says that it is yours
     #[arg(long, value_name = "COMMIT")]
     revision: Option<String>,
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let request_file = read(&args.request)?;
     let request = Request::parse(&request_file)?;
     let image = request.check(&contract)?;
-    let origin = Origin::parse(&args.from)?;
+    let origin = Origin::parse(args.from.as_deref().ok_or_else(|| no_place(&request))?)?;
     if args.offline && !origin.is_local() {
         return Err(Failure::usage("--offline needs --from DIR: a repository on this machine"));
     }
@@ -117,6 +118,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
     let rebuilt = order.rebuild(&work, &interrupt, context)?;
     copy(&rebuilt, &args.out)?;
     drop(work);
+    interrupt.nothing_left();
     if rebuilt.digest != image.digest {
         return differs(args, &image, rebuilt.digest, context).await;
     }
@@ -130,6 +132,15 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         format!("the same digest: {image}\nsign it with csign approve --rebuilt {}", args.record.display())
     })?;
     Ok(ExitStatus::Success)
+}
+
+/// The builder may name a place, but whoever rebuilds decides what is fetched from where.
+fn no_place(request: &Request) -> Failure {
+    let failure = Failure::usage("--from says where the sources are");
+    match &request.source.repository {
+        Some(place) => failure.hint(format_args!("the request says: {}", printable(place, 200))),
+        None => failure.hint("ask the builder; the request does not say"),
+    }
 }
 
 /// The layout where the caller wants it, whole or not at all.

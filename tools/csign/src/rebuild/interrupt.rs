@@ -21,11 +21,13 @@ use tokio::{
 use crate::failure::Failure;
 
 /// How long the command may take to clean up after itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// While it lives, SIGINT and SIGTERM end the programs that this process started, and what they started.
 pub(crate) struct Interrupt {
     asked: Arc<AtomicBool>,
+    /// Is there nothing left to clean up?
+    clean: Arc<AtomicBool>,
     /// Dropped last: the watching thread ends.
     _alive: oneshot::Sender<()>,
 }
@@ -36,21 +38,26 @@ impl Interrupt {
         let failed = |why: String| Failure::could_not_check(format_args!("watching for signals: {why}"));
         // What a program leaves behind stays our descendant, so that it is found. Where that cannot be had, most are.
         let _ = set_child_subreaper(Some(getpid()));
-        let asked = Arc::new(AtomicBool::new(false));
+        let [asked, clean] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
         let (alive, gone) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
-        let flag = Arc::clone(&asked);
+        let (flag, is_clean) = (Arc::clone(&asked), Arc::clone(&clean));
         thread::spawn(move || {
             if wait(&ready, gone) {
                 flag.store(true, Ordering::SeqCst);
-                end_descendants();
+                end_descendants(&is_clean);
             }
         });
         match is_ready.recv() {
-            Ok(Ok(())) => Ok(Self { asked, _alive: alive }),
+            Ok(Ok(())) => Ok(Self { asked, clean, _alive: alive }),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(error) => Err(failed(error.to_string())),
         }
+    }
+
+    /// From now on there is nothing to clean up: a signal ends this process at once.
+    pub(crate) fn nothing_left(&self) {
+        self.clean.store(true, Ordering::SeqCst);
     }
 
     /// An error once somebody asked to stop.
@@ -89,11 +96,11 @@ fn wait(ready: &mpsc::Sender<io::Result<()>>, gone: oneshot::Receiver<()>) -> bo
     })
 }
 
-/// Asks every descendant to end until none is left; then this process ends by itself, or is ended.
-fn end_descendants() {
+/// Asks every descendant to end, again and again, while this process cleans up and ends by itself; or is ended.
+fn end_descendants(is_clean: &AtomicBool) {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        let signal = if began.elapsed() < PATIENCE / 2 { Signal::TERM } else { Signal::KILL };
+    while began.elapsed() < PATIENCE && !is_clean.load(Ordering::SeqCst) {
+        let signal = if began.elapsed() < PATIENCE / 6 { Signal::TERM } else { Signal::KILL };
         for pid in descendants() {
             // One that is gone already is what we want.
             let _ = kill_process(pid, signal);

@@ -15,8 +15,8 @@ pub enum Confinement {
     Namespace(&'static [&'static str]),
 }
 
-/// `unshare` with privileges, and with those that a user namespace gives.
-const WAYS: [&[&str]; 2] = [&["--net"], &["--net", "--map-current-user"]];
+/// `unshare` with privileges, and with those that a user namespace gives; older versions know only root there.
+const WAYS: [&[&str]; 3] = [&["--net"], &["--net", "--map-current-user"], &["--net", "--map-root-user"]];
 
 impl Confinement {
     /// The strongest one that this system allows.

@@ -74,6 +74,7 @@ fn only_repositories_are_built_from() {
     scene
         .csign(&["rebuild", "request.json", "--from", "https://git.example/a", "--offline"])
         .expect(2, &["--from DIR"]);
+    scene.csign(&["rebuild", "request.json"]).expect(2, &["--from says where", "hint:"]);
     nothing_written(&scene);
 }
 
