@@ -159,7 +159,7 @@ fn post(address: SocketAddr, path: &str, token: Option<&str>, kind: &str, body: 
     (status, serde_json::from_str(body).unwrap_or_else(|_| json!(body)))
 }
 
-fn vm() -> Vm {
+pub(crate) fn vm() -> Vm {
     Vm {
         project: OPERATOR.to_owned(),
         project_number: "100000000001".to_owned(),
@@ -173,7 +173,7 @@ fn vm() -> Vm {
 }
 
 /// The agreed image, signed by all three parties.
-fn container() -> Container {
+pub(crate) fn container() -> Container {
     let contract = contract("");
     let signatures = contract.parties.iter().map(|party| ImageSignature {
         key_id: party.public_key.id().to_string(),

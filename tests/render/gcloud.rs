@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use csign_render::{Files, Target};
+use csign_render::{Files, Settings, Target};
 use csign_tests::{
     peer::{self, peer},
     process::Finished,
@@ -32,14 +32,18 @@ fn project(who: &str) -> &'static str {
 
 /// The scripts of a contract and settings that use what is optional: a group, ingest and health ports.
 fn other_operator() -> Files {
+    render_with(Target::Gcloud, "operator", &with_ports(), &other_operator_input()).unwrap()
+}
+
+pub(crate) fn other_operator_input() -> Settings {
     let mut settings = settings();
     settings.operator.group_size = Some(2);
     settings.operator.ingest_ranges = Some(vec!["203.0.113.0/24".to_owned(), "198.51.100.7/32".to_owned()]);
     settings.operator.health_ranges = vec!["10.0.0.0/8".to_owned()];
-    render_with(Target::Gcloud, "operator", &with_ports(), &settings).unwrap()
+    settings
 }
 
-fn with_ports() -> csign_contract::Contract {
+pub(crate) fn with_ports() -> csign_contract::Contract {
     let mut contract = contract("");
     contract.health = Some(csign_contract::Health { port: 8080 });
     contract.ingest = Some(csign_contract::Ingest { port: 8443 });
@@ -346,11 +350,47 @@ fn a_project_with_another_number_than_the_contracts_is_refused() {
 }
 
 #[test]
+fn a_perimeter_is_made_once_and_whoever_else_is_let_in_is_found() {
+    if peer("python3").is_none() {
+        return;
+    }
+    let cloud = Cloud::new();
+    let files = rendered(Target::VpcSc, COLLABORATOR);
+    cloud.run(&files, &[]).success();
+    let again = cloud.run(&files, &[]).success();
+    assert!(again.contains(": 0 changed"), "{again}");
+    let right = cloud.state();
+    let name = "access-context-manager perimeters|csign|policy=123456789";
+    let changes: [fn(&mut Value); 3] = [
+        |ingress| {
+            ingress[1]["ingressFrom"] = json!({"identityType": "ANY_IDENTITY", "sources": [{"accessLevel": "*"}]})
+        },
+        |ingress| ingress[0]["ingressFrom"]["sources"][0]["resource"] = json!("projects/1"),
+        |ingress| {
+            let rule = ingress[0].clone();
+            ingress.as_array_mut().unwrap().push(rule);
+        },
+    ];
+    for change in changes {
+        let mut state = right.clone();
+        change(&mut state["things"][name]["status"]["ingressPolicies"]);
+        cloud.set_state(&state);
+        assert_eq!(cloud.run(&files, &["--check"]).code, Some(1));
+        cloud.run(&files, &[]).success();
+        cloud.run(&files, &["--check"]).success();
+        assert_eq!(cloud.state()["things"][name]["status"], right["things"][name]["status"]);
+    }
+    cloud.run(&files, &["--teardown", "--confirm=project-1"]).success();
+    assert!(cloud.state()["things"].get(name).is_none());
+}
+
+#[test]
 fn the_scripts_pass_shellcheck() {
     let Some(shellcheck) = peer("shellcheck") else { return };
     let cloud = Cloud::new();
     let mut all: Vec<Files> = ROLES.map(script).to_vec();
     all.push(other_operator());
+    all.extend([Target::VpcSc, Target::Vault, Target::Aws].map(|target| rendered(target, COLLABORATOR)));
     for (index, files) in all.iter().enumerate() {
         for (name, file) in files.iter().filter(|(_, file)| file.executable) {
             let path = cloud.path(&format!("{index}-{name}"));
@@ -382,6 +422,8 @@ fn every_command_and_flag_is_one_that_the_real_gcloud_takes_and_prints_as_the_te
     let other = "operator with what is optional";
     let mut all: Vec<(&str, Files)> = ROLES[..3].iter().map(|who| (*who, script(who))).collect();
     all.push((other, other_operator()));
+    let perimeter = "perimeter";
+    all.push((perimeter, rendered(Target::VpcSc, COLLABORATOR)));
     let cloud = Cloud::new();
     let empty = cloud.state();
     for (who, files) in &all {
@@ -392,7 +434,11 @@ fn every_command_and_flag_is_one_that_the_real_gcloud_takes_and_prints_as_the_te
         DRIFTS.iter().filter(|drift| drift.who == *who).for_each(|drift| (drift.change)(&mut wrong));
         cloud.set_state(&wrong);
         cloud.run(files, &["--replace"]).success();
-        let project = if *who == other { "operator-project" } else { project(who) };
+        let project = match *who {
+            who if who == other => "operator-project",
+            who if who == perimeter => "project-1",
+            who => project(who),
+        };
         cloud.run(files, &["--teardown", &format!("--confirm={project}"), "--destroy-keys"]).success();
         if *who == COLLABORATOR {
             cloud.run(files, &[]).success();
@@ -426,6 +472,7 @@ fn spoiled(right: &Value) -> Value {
                 thing["instanceTemplate"] = json!("https://c/instanceTemplates/other");
                 thing["targetSize"] = json!(1);
             }
+            "access-context-manager perimeters" => thing["status"]["restrictedServices"] = json!([]),
             "pubsub subscriptions" => thing["ackDeadlineSeconds"] = json!(10),
             _ => {}
         }

@@ -4,6 +4,10 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod admission;
+mod aws;
 mod command;
 mod gcloud;
+mod hostile;
 mod scene;
+mod terraform;
+mod vault;

@@ -72,7 +72,13 @@ pub(crate) fn files(role: &Role, input: Input<'_>) -> Result<Files, RenderError>
     let issuer = input.contract.environment.issuer();
     let host = issuer.split_once("://").map_or(issuer, |(_, host)| host);
     let provider = json!({"Url": issuer, "ClientIDList": [names.audience]});
+    // By a file: on its command line, aws would fetch what looks like a URL.
+    let client = json!({
+        "OpenIDConnectProviderArn": names.arn(&format!("oidc-provider/{host}")),
+        "ClientID": names.audience,
+    });
     Ok(Files::from([
+        ("aws-oidc-client.json".to_owned(), json_file(&client)),
         ("aws-oidc-provider.json".to_owned(), json_file(&provider)),
         ("aws-trust-policy.json".to_owned(), json_file(&trust(input, &names, host)?)),
         ("aws-role-policy.json".to_owned(), json_file(&role_policy(&names))),
@@ -207,7 +213,7 @@ fn objects(names: &Names) -> String {
 /// Every name in it is checked.
 fn script(names: &Names, host: &str) -> String {
     let provider = names.arn(&format!("oidc-provider/{host}"));
-    let Names { region, role, bucket, audience, account, .. } = names;
+    let Names { region, role, bucket, account, .. } = names;
     // AWS's first region takes no such configuration.
     let constraint = match region.as_str() {
         "us-east-1" => "",
@@ -218,8 +224,8 @@ fn script(names: &Names, host: &str) -> String {
 # Written by csign render aws. Makes what is missing and writes the policies anew; run it as often as you like.
 set -euo pipefail
 cd "$(dirname "$0")"
-export AWS_REGION='{region}' AWS_PAGER=
-provider='{provider}' role='{role}' alias='alias/{role}' bucket='{bucket}' audience='{audience}'
+export AWS_REGION='{region}' AWS_DEFAULT_REGION='{region}' AWS_PAGER=
+provider='{provider}' role='{role}' alias='alias/{role}' bucket='{bucket}'
 
 # there ABSENT COMMAND…: false if AWS says ABSENT. What cannot be read for another reason is not taken for absent.
 found=
@@ -237,7 +243,8 @@ there() {{
   return "$status"
 }}
 
-[ "$(aws sts get-caller-identity --query Account --output text)" = '{account}' ] || {{
+account=$(aws sts get-caller-identity --query Account --output text) || exit 3
+[ "$account" = '{account}' ] || {{
   echo 'error: these are not the credentials of account {account}' >&2
   exit 2
 }}
@@ -245,7 +252,7 @@ case ${{1:-}} in
   '')
     there NoSuchEntity iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" ||
       aws iam create-open-id-connect-provider --cli-input-json file://aws-oidc-provider.json
-    aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "$provider" --client-id "$audience"
+    aws iam add-client-id-to-open-id-connect-provider --cli-input-json file://aws-oidc-client.json
     if there NoSuchEntity iam get-role --role-name "$role"; then
       aws iam update-assume-role-policy --role-name "$role" --policy-document file://aws-trust-policy.json
     else

