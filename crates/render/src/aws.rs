@@ -213,7 +213,7 @@ fn objects(names: &Names) -> String {
 /// Every name in it is checked.
 fn script(names: &Names, host: &str) -> String {
     let provider = names.arn(&format!("oidc-provider/{host}"));
-    let Names { region, role, bucket, account, .. } = names;
+    let Names { region, role, bucket, audience, account, .. } = names;
     // AWS's first region takes no such configuration.
     let constraint = match region.as_str() {
         "us-east-1" => "",
@@ -225,7 +225,7 @@ fn script(names: &Names, host: &str) -> String {
 set -euo pipefail
 cd "$(dirname "$0")"
 export AWS_REGION='{region}' AWS_DEFAULT_REGION='{region}' AWS_PAGER=
-provider='{provider}' role='{role}' alias='alias/{role}' bucket='{bucket}'
+provider='{provider}' role='{role}' alias='alias/{role}' bucket='{bucket}' audience='{audience}'
 
 # there ABSENT COMMAND…: false if AWS says ABSENT. What cannot be read for another reason is not taken for absent.
 found=
@@ -250,9 +250,12 @@ account=$(aws sts get-caller-identity --query Account --output text) || exit 3
 }}
 case ${{1:-}} in
   '')
-    there NoSuchEntity iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" ||
+    if ! there NoSuchEntity iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" \
+      --query ClientIDList --output text; then
       aws iam create-open-id-connect-provider --cli-input-json file://aws-oidc-provider.json
-    aws iam add-client-id-to-open-id-connect-provider --cli-input-json file://aws-oidc-client.json
+    elif ! tr '\t' '\n' <<<"$found" | grep -Fxq -- "$audience"; then
+      aws iam add-client-id-to-open-id-connect-provider --cli-input-json file://aws-oidc-client.json
+    fi
     if there NoSuchEntity iam get-role --role-name "$role"; then
       aws iam update-assume-role-policy --role-name "$role" --policy-document file://aws-trust-policy.json
     else
