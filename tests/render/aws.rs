@@ -181,6 +181,7 @@ fn moto_takes_everything_twice_and_keeps_the_documents_as_they_are() {
             .env("AWS_CONFIG_FILE", bench.path("none"))
             .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
             .env("AWS_REGION", "eu-west-1")
+            .env("AWS_DEFAULT_REGION", "eu-west-1")
             .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "secret-of-the-test");
         Finished::of(command.args(arguments))
