@@ -171,6 +171,50 @@ async fn explain_and_the_simulators_sts_agree_on_every_token_and_every_condition
     simulator.shutdown().await;
 }
 
+/// Paths of all members, with `[]` for elements of lists.
+fn paths(value: &Value, at: &str, found: &mut std::collections::BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                found.insert(at.clone());
+                paths(value, &at, found);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|value| paths(value, &format!("{at}[]"), found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_token_that_rules_are_tried_on_has_the_claims_of_a_real_one_and_rules_know_them_all() {
+    let _ = rustls_graviola::default_provider().install_default();
+    let simulator = Simulator::start(Config::default()).await.expect("starts");
+    let options = TokenOptions { audience: "a".to_owned(), nonces: vec!["0123456789".to_owned()] };
+    let issued = simulator.issuer().claims(&vm(), &container(), &options);
+    let facts = csign_lint::TokenFacts {
+        signers: vec![("1".repeat(64), "ECDSA_P256_SHA256".to_owned())],
+        ..csign_lint::TokenFacts::default()
+    };
+    let (mut want, mut have) = (Default::default(), Default::default());
+    paths(&issued, "", &mut want);
+    paths(&facts.claims(), "", &mut have);
+    let unlike: Vec<&String> = want.symmetric_difference(&have).collect();
+    // What no rule asks about.
+    let ignored = |path: &str| path == "eat_nonce" || path.starts_with("tdx");
+    assert!(unlike.iter().all(|path| ignored(path)), "{unlike:?}");
+    let named: Vec<String> =
+        want.iter().filter(|path| !path.contains('[')).map(|p| format!("has(assertion.{p})")).collect();
+    for named in named.chunks(20) {
+        let provider =
+            json!({"attributeMapping": {"google.subject": "assertion.sub"}, "attributeCondition": named.join(" && ")});
+        let document = csign_lint::Document::read("p.json", provider.to_string().as_bytes(), None).expect("a provider");
+        let findings = csign_lint::lint(&[document], None);
+        assert!(findings.iter().all(|finding| finding.rule != "condition-unknown-claim"), "{findings:#?}");
+    }
+    simulator.shutdown().await;
+}
+
 fn csign(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_csign"))
         .args(arguments)
