@@ -36,6 +36,7 @@ pub fn lint(documents: &[Document], contract: Option<&Contract>) -> Vec<Finding>
                 Item::VaultRole(role) => vault::role(role, contract, findings),
                 Item::VaultConfig(config) => vault::config(config, contract, findings),
                 Item::Aws(policy) => aws::check(policy, contract, findings),
+                Item::AwsProvider(settings) => aws::provider(settings, contract, findings),
                 Item::Subscription(subscription) => pubsub::subscription(subscription, contract, findings),
                 Item::Ingress(rules) => perimeter::check(rules, findings),
                 Item::Message(message) => pubsub::message(message, findings),

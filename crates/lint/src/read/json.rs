@@ -55,6 +55,8 @@ fn document(value: &Value, at: &str, found: &mut Vec<Located>) -> Option<()> {
         one("", Item::Instance(Box::new(google::Instance::read(value))));
     } else if let Some(role) = value.get("Role").and_then(|role| role.get("AssumeRolePolicyDocument")) {
         one("/Role/AssumeRolePolicyDocument", Item::Aws(role.clone()));
+    } else if has("Url") && has("ClientIDList") {
+        one("", Item::AwsProvider(value.clone()));
     } else if has("Statement") {
         one("", Item::Aws(value.clone()));
     } else if let Some(data) = value.get("data").filter(|data| has("lease_id") && data.is_object()) {

@@ -69,6 +69,8 @@ pub enum Item {
     VaultConfig(Value),
     /// A policy document of AWS.
     Aws(Value),
+    /// An OIDC provider of AWS.
+    AwsProvider(Value),
     /// A Pub/Sub subscription.
     Subscription(Value),
     /// A Pub/Sub message.

@@ -1,6 +1,6 @@
 //! AWS: trust policies of roles that a workload assumes with its token's principal tags.
 
-use csign_contract::{Contract, Support};
+use csign_contract::{Contract, GOOGLE_ISSUER, Support};
 use serde_json::{Map, Value, json};
 
 use super::vault::glob;
@@ -10,7 +10,7 @@ use crate::{
     finding::Findings,
     gate::{Duty, Gate, Verdict},
     rule::{Rule, Severity},
-    rules::provider::{OF_CONTRACT, least},
+    rules::provider::{ISSUER, OF_CONTRACT, least},
 };
 
 const AREA: &str = "aws";
@@ -65,6 +65,20 @@ pub(crate) fn check(policy: &Value, contract: Option<&Contract>, findings: &mut 
         }
         let at = if single { "/Statement".to_owned() } else { format!("/Statement/{index}") };
         check_statement(statement, &at, contract, findings);
+    }
+}
+
+/// `aws iam get-open-id-connect-provider`: whose tokens, and for whom.
+pub(crate) fn provider(value: &Value, contract: Option<&Contract>, findings: &mut Findings<'_>) {
+    let want = contract.map_or(GOOGLE_ISSUER, |contract| contract.environment.issuer());
+    let bare = |url: &str| url.trim_start_matches("https://").trim_end_matches('/').to_owned();
+    let url = value.get("Url").and_then(Value::as_str).unwrap_or_default();
+    if bare(url) != bare(want) {
+        findings.add(&ISSUER, "/Url", format!("tokens of {url} are accepted"));
+    }
+    let audiences = texts(value.get("ClientIDList"));
+    if audiences.is_empty() || audiences.iter().any(|audience| audience == "https://sts.googleapis.com") {
+        findings.add(&AUDIENCE, "/ClientIDList", "no audience of its own is asked for");
     }
 }
 

@@ -116,3 +116,12 @@ fn a_person_who_may_encrypt_and_decrypt_to_try_things_out_is_found() {
         json!({"role": "roles/cloudkms.cryptoKeyEncrypterDecrypter", "members": ["user:alice@example.com"]});
     assert!(Case::of("policy.json", policy).rules().contains("binding-unattested-decrypter"));
 }
+
+#[test]
+fn a_provider_of_aws_has_the_right_issuer_and_an_audience_of_its_own() {
+    let provider = |url: &str, audience: &str| Case::of("p.json", json!({"Url": url, "ClientIDList": [audience]}));
+    let good = "confidentialcomputing.googleapis.com";
+    assert_eq!(provider(good, "https://aws.example").findings(), []);
+    assert!(provider("storage.googleapis.com/bucket", "https://aws.example").rules().contains("provider-issuer"));
+    assert!(provider(good, "https://sts.googleapis.com").rules().contains("aws-audience"));
+}
