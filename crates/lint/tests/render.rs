@@ -86,3 +86,32 @@ fn what_render_writes_has_no_finding() {
     }
     assert!(looked_at > 20 && scripts > 4, "{looked_at} documents, {scripts} scripts");
 }
+
+#[test]
+fn a_clause_that_is_taken_out_of_what_render_writes_is_missed() {
+    let contract = Contract::from_toml(&good::contract()).expect("a contract");
+    let settings = Settings::from_toml(SETTINGS).expect("settings");
+    let input = Input { contract: &contract, settings: &settings, digests: &[good::DIGEST.parse().expect("a digest")] };
+    let files = render(Target::Terraform, &Role::Collaborator("alice".to_owned()), input).expect("renders");
+    let text = &files.values().next().expect("a file").text;
+    let stable = r#"\"STABLE\" in assertion.submods.confidential_space.support_attributes && assertion.dbgstat == \"disabled-since-boot\""#;
+    let operator = format!(
+        r#"assertion.submods.gce.project_id == \"{}\" && \"{}\" in assertion.google_service_accounts"#,
+        contract.operator.project_id, contract.operator.service_account
+    );
+    let key = contract.parties[0].public_key.id();
+    let signer = format!(r#"s.key_id == \"{key}\" && "#);
+    for (clause, rule) in [
+        (stable, "admits-debug"),
+        (stable, "admits-unstable"),
+        (&operator, "admits-other-operator"),
+        (&signer, "admits-one-signer"),
+    ] {
+        let rest = if clause == signer { "" } else { "true" };
+        assert!(text.contains(clause), "{clause} is not in {text}");
+        let changed = text.replace(clause, rest);
+        let document = Document::read("main.tf.json", changed.as_bytes(), None).expect("a configuration");
+        let found = lint(&[document], Some(&contract));
+        assert!(found.iter().any(|finding| finding.rule == rule), "{rule} was not found without {clause}: {found:#?}");
+    }
+}

@@ -80,7 +80,7 @@ fn a_rule_that_is_allowed_says_nothing() {
 fn a_bare_condition_is_read_where_the_command_says_so() {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("condition.txt"), format!("{GOOD}\n")).expect("write");
-    let with_kind = lint(directory.path(), &["condition.txt", "--kind", "condition", "--allow", "admits-any-image"]);
+    let with_kind = lint(directory.path(), &["condition.txt", "--kind", "condition"]);
     assert_eq!(with_kind.status.code(), Some(0), "{}", String::from_utf8_lossy(&with_kind.stdout));
     assert_eq!(lint(directory.path(), &["condition.txt"]).status.code(), Some(2));
 }

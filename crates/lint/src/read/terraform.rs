@@ -68,8 +68,14 @@ fn resource(kind: &str, values: &Value, known: &dyn Fn(&str) -> bool, at: &str, 
         "google_iam_workload_identity_pool_provider" => {
             let mut settings = ProviderSettings::read(values);
             settings.complete = false;
-            if !known("attribute_condition") {
+            // A part of a mapping says nothing about an identity.
+            let mapping = values.get("attribute_mapping").and_then(Value::as_object);
+            let whole = mapping.is_some_and(|mapping| mapping.values().all(Value::is_string));
+            if !known("attribute_condition") || !whole {
                 settings.condition = None;
+            }
+            if !whole {
+                settings.mapping.clear();
             }
             Some(Item::Provider(Box::new(settings)))
         }

@@ -179,7 +179,7 @@ pub(crate) fn check(settings: &ProviderSettings, contract: Option<&Contract>, fi
         right: right.clone(),
         undecided: filler.undecided,
         duty: Duty {
-            images: !tells_images_apart(&provider, &right),
+            images: !settings.mapping.is_empty() && !tells_images_apart(&provider, &right),
             operators: true,
             platforms: true,
             signers: asks_for_signers,
