@@ -25,6 +25,15 @@ _tar = rule(
 )
 
 def tar(name, srcs, mtree, compress, **kwargs):
+    """As tar.bzl's macro of this name.
+
+    Args:
+      name: name of the target.
+      srcs: files that mtree names.
+      mtree: a list of lines, each complete.
+      compress: gzip.
+      **kwargs: what all rules take.
+    """
     for line in mtree:
         for word in ["uid=", "gid=", "mode=", "time=0 ", "type="]:
             if word not in line + " ":
