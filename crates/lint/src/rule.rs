@@ -57,7 +57,7 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
 /// The reference of all rules, `docs/lint.md`.
 pub fn reference() -> String {
     let mut text = String::from(
-        "# Rules of csign lint\n\nGenerated from the program; `crates/lint/tests/rules.rs` keeps it true. `csign lint --rules` lists \
+        "# Rules of csign lint\n\nGenerated from the program; `crates/lint/tests/rules/main.rs` keeps it true. `csign lint --rules` lists \
          them, `csign lint --explain RULE` prints one, `--allow RULE` turns one off.\n\nConditions, bindings, Vault roles and AWS \
          trust policies are judged by what they let in: they are evaluated over the token that the right workload gets, and over \
          tokens that differ from it in one way each.\n\n| rule | about | severity | |\n|---|---|---|---|\n",
