@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::scene::{Grant, IMAGE, Scene, find};
+use crate::{
+    config::Step,
+    scene::{Grant, IMAGE, Scene, find},
+};
 
 #[test]
 fn a_step_that_fails_ends_the_build_before_anything_is_signed_or_asked() {
@@ -99,4 +102,13 @@ fn shell_characters_in_a_substitution_are_never_executed() {
         }
     }
     assert!(run > 30, "{run} runs");
+    // The same values do run where a script is careless.
+    let careless =
+        Step { script: "#!/usr/bin/env bash\neval \"true $TAG\"\n".to_owned(), ..scene.step("push").clone() };
+    for program in programs {
+        scene.run(&careless, &[("_TAG", program)]);
+        let found = find(scene.bench.dir(), "pwned");
+        assert!(!found.is_empty(), "{program}");
+        found.iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
 }

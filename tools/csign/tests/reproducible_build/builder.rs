@@ -123,10 +123,16 @@ impl Site<'_> {
     pub(crate) fn build(&self, variations: &[Variation]) -> Answer {
         let answer = self.build_in_place(variations);
         fs::remove_dir_all(&self.place).unwrap();
+        let _ = fs::remove_dir_all(self.etc());
         if let Some(target_dir) = &self.target_dir {
             fs::remove_dir_all(target_dir).unwrap();
         }
         answer
+    }
+
+    /// The copy of /etc is not in the place that another user may own: it holds what the machine keeps to itself.
+    fn etc(&self) -> PathBuf {
+        self.place.with_file_name("etc")
     }
 
     fn build_in_place(&self, variations: &[Variation]) -> Answer {
@@ -221,7 +227,7 @@ impl Site<'_> {
         let etc = shift.map(|seconds| {
             // The build's programs get a cleared environment, so the loader itself must know the shim.
             script += "mount --bind \"$CSIGN_TEST_ETC\" /etc; ";
-            other_etc(&self.place.join("etc"), self.shim.expect("checked before"), seconds)
+            other_etc(&self.etc(), self.shim.expect("checked before"), seconds)
         });
         let rustup = self.place.join("tools/rustup");
         let toolchain = toolchain();
