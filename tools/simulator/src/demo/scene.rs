@@ -171,7 +171,7 @@ impl Scene {
         Ok(())
     }
 
-    /// What the builder builds from.
+    /// What the others can build from.
     pub(super) fn sources(&self) -> Result<Sources> {
         Sources::of(&self.source, &self.root.path().join("sources"))
     }

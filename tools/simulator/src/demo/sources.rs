@@ -1,4 +1,4 @@
-//! The repository that the builder builds from and that collaborator 1 rebuilds from: this checkout if it is a clean one,
+//! The repository whose commit the request names and from which collaborator 1 rebuilds: this checkout if it is a clean one,
 //! else a copy of its files as a repository of its own.
 
 use std::{
@@ -49,7 +49,7 @@ impl Sources {
                 }
             }
         }
-        say("    this is no clean git checkout: a copy of its files is committed and built instead");
+        say("    this is no clean git checkout: a copy of its files is committed for the others");
         Ok(Self { path: to.to_path_buf(), has_commit: true })
     }
 }

@@ -22,11 +22,9 @@ pub(super) async fn agree(scene: &Scene, quick: bool, ledger: &mut Ledger) -> Re
     let step =
         ledger.begin("builder: csign build (the real workload, for musl; minutes if it is the first time)", "build");
     let sources = scene.sources()?;
-    let source = sources.path.to_string_lossy().into_owned();
-    // What was built here before is built already, also from a copy.
-    let target = scene.source.join("target/image").to_string_lossy().into_owned();
-    let args = ["build", "--source", &source, "--target-dir", &target, "--out", "image", "--output", "json"];
-    let args = [&args[..], contract].concat();
+    // The same files as the commit's, built where they are: what was built there before is built already.
+    let built_from = scene.source.to_string_lossy().into_owned();
+    let args = [&["build", "--source", &built_from, "--out", "image", "--output", "json"], contract].concat();
     let built = builder.csign_slowly(&args)?;
     if built.status != 0 {
         return Err("csign build failed; its own messages say why".into());
@@ -48,7 +46,8 @@ pub(super) async fn agree(scene: &Scene, quick: bool, ledger: &mut Ledger) -> Re
     ledger.end(step, signed.status == 0, "signed by a key that never left KMS");
 
     let step = ledger.begin("builder: csign request", "name the payloads");
-    let args = [&["request", "--layout", "image", "--source", &source], contract].concat();
+    let committed = sources.path.to_string_lossy().into_owned();
+    let args = [&["request", "--layout", "image", "--source", &committed], contract].concat();
     let requested = builder.csign(&args)?;
     quote(&requested.text());
     scene.hand_out("request.json")?;
