@@ -70,7 +70,8 @@ remove_members() { # as ensure_members
   read_policy "${words[@]}" -- "${resource[@]}"
   local policy=$found
   for member in "$@"; do
-    if grep -Fq -- "$role"$'\t'"$member" <<<"$policy"; then
+    # With a condition or without.
+    if grep -Fq -- "$role"$'\t'"$member"$'\t' <<<"$policy" || grep -Fxq -- "$role"$'\t'"$member" <<<"$policy"; then
       change "take $role on ${resource[0]} from $member" gcloud "${words[@]}" remove-iam-policy-binding "${resource[@]}" \
         --role="$role" --member="$member" "${all[@]}"
     fi
