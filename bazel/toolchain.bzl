@@ -11,3 +11,15 @@ no_c_toolchain = rule(
     would link with it.""",
     implementation = _no_c_toolchain_impl,
 )
+
+# Bazel up to 8 has CcInfo by itself; with 9 it comes from rules_cc.
+# buildifier: disable=native-cc-info
+def _no_symbols_impl(_ctx):
+    return [CcInfo()]
+
+# buildifier: disable=native-cc-info
+no_symbols = rule(
+    doc = "What rules_rust takes for a library of allocator symbols, without anything that must be compiled.",
+    implementation = _no_symbols_impl,
+    provides = [CcInfo],
+)

@@ -47,6 +47,7 @@ rust_stdlib_filegroup(
 )
 rust_toolchain(
     name = "rust-{triple}",
+    {allocators}
     binary_ext = "",
     default_edition = "{edition}",
     dylib_ext = ".so",
@@ -83,6 +84,7 @@ def _rust_toolchains_impl(ctx):
     triples = "".join([_TOOLCHAIN.format(
         triple = triple,
         edition = ctx.attr.edition,
+        allocators = "allocator_library = {a}, global_allocator_library = {a},".format(a = repr(ctx.attr.allocators)) if triple == _MUSL else "",
         constraints = repr(constraints),
         settings = repr(settings),
         flags = repr(flags),
@@ -99,6 +101,7 @@ def _rust_toolchains_impl(ctx):
 _rust_toolchains = repository_rule(
     implementation = _rust_toolchains_impl,
     attrs = {
+        "allocators": attr.string(),
         "edition": attr.string(),
         "gnu_settings": attr.string_list(),
         "musl_constraints": attr.string_list(),
@@ -119,6 +122,7 @@ def _rust_impl(module_ctx):
             fail("MODULE.bazel asks for Rust {} and {}, here is {}".format(toolchain.versions, musl.versions, _version(module_ctx)))
         _rust_toolchains(
             name = "rust_toolchains",
+            allocators = str(musl.allocator_library),
             edition = toolchain.edition,
             gnu_settings = [str(label) for label in toolchain.target_settings],
             musl_constraints = [str(label) for label in musl.target_compatible_with],
@@ -138,8 +142,10 @@ rust = module_extension(
     implementation = _rust_impl,
     tag_classes = {
         "repository_set": tag_class(attrs = _COMMON | {
+            "allocator_library": attr.label(),
             "exec_compatible_with": attr.label_list(),
             "exec_triple": attr.string(mandatory = True),
+            "global_allocator_library": attr.label(),
             "name": attr.string(mandatory = True),
             "target_compatible_with": attr.label_list(),
             "target_triple": attr.string(mandatory = True),
