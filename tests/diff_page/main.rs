@@ -1,5 +1,10 @@
 //! The page of `csign diff` in headless Chromium: attacked, used with the keyboard alone, without scripts, and looked at.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure here fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a failure here fails the test, which says what it skips"
+)]
 
 use std::{fs, path::PathBuf};
 
@@ -69,7 +74,7 @@ fn hostile() -> Report {
 fn planted(name: &str) -> Option<Report> {
     let plant = plants().find(|plant| plant.name == name).unwrap();
     if let Err(program) = plant.is_possible() {
-        println!("skipped: there is no {program}");
+        eprintln!("skipped: there is no {program}");
         return None;
     }
     let directory = tempfile::tempdir().unwrap();
