@@ -1,6 +1,6 @@
 //! JSON documents: which tool wrote it is told from its members.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Item, Kind, Located, google, terraform};
 use crate::locate::escape;
@@ -57,6 +57,10 @@ fn document(value: &Value, at: &str, found: &mut Vec<Located>) -> Option<()> {
         one("/Role/AssumeRolePolicyDocument", Item::Aws(role.clone()));
     } else if has("Url") && has("ClientIDList") {
         one("", Item::AwsProvider(value.clone()));
+    } else if let (Some(arn), Some(client)) = (value.get("OpenIDConnectProviderArn"), value.get("ClientID")) {
+        // What `aws iam add-client-id-to-open-id-connect-provider` is given: one more audience of such a provider.
+        let url = arn.as_str().and_then(|arn| arn.split_once(":oidc-provider/")).map_or("", |(_, url)| url);
+        one("", Item::AwsProvider(json!({"Url": url, "ClientIDList": [client]})));
     } else if has("Statement") {
         one("", Item::Aws(value.clone()));
     } else if let Some(data) = value.get("data").filter(|data| has("lease_id") && data.is_object()) {

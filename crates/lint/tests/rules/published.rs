@@ -124,4 +124,11 @@ fn a_provider_of_aws_has_the_right_issuer_and_an_audience_of_its_own() {
     assert_eq!(provider(good, "https://aws.example").findings(), []);
     assert!(provider("storage.googleapis.com/bucket", "https://aws.example").rules().contains("provider-issuer"));
     assert!(provider(good, "https://sts.googleapis.com").rules().contains("aws-audience"));
+    let client = |url: &str, audience: &str| {
+        let arn = format!("arn:aws:iam::111122223333:oidc-provider/{url}");
+        Case::of("p.json", json!({"OpenIDConnectProviderArn": arn, "ClientID": audience}))
+    };
+    assert_eq!(client(good, "https://aws.example").findings(), []);
+    assert!(client("storage.googleapis.com/bucket", "https://aws.example").rules().contains("provider-issuer"));
+    assert!(client(good, "https://sts.googleapis.com").rules().contains("aws-audience"));
 }
