@@ -19,7 +19,6 @@ const PLACES: &[&str] = &[
     "/build/",
     "/builds/",
     "/workspace/",
-    "/work/",
     "/src/",
     "/mnt/",
     "/opt/",

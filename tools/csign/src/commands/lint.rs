@@ -118,7 +118,7 @@ fn report(args: &Args, documents: &[Document], contract: Option<&Contract>, cont
     let data = json!({"findings": findings, "errors": errors, "warnings": warnings, "notes": notes});
     context.print(&data, || {
         let mut text: String = findings.iter().map(line).collect();
-        text.push_str(&format!("{errors} errors, {warnings} warnings, {notes} notes"));
+        text.push_str(&format!("errors: {errors}, warnings: {warnings}, notes: {notes}"));
         text
     })?;
     let denied = errors > 0 || (args.deny.is_some() && warnings > 0);

@@ -418,7 +418,7 @@ async fn with_a_helper_the_program_sees_its_own_root_only_as_the_images_user() {
     let mut layer = LayerBuilder::new();
     layer.directory("tmp", Access { mode: 0o700, uid: 65532, gid: 65532 }).expect("directory");
     layer.file("workload", Access::root(0o755), program).expect("file");
-    let config = ContainerConfig { working_dir: "/work/here".to_owned(), ..config(&[]) };
+    let config = ContainerConfig { working_dir: "/srv/here".to_owned(), ..config(&[]) };
     let image = push_image(&simulator, layer, config);
     let running = simulator.launcher().launch(request(&image)).await.expect("launches");
     let status = wait(&running).await;
@@ -429,10 +429,10 @@ async fn with_a_helper_the_program_sees_its_own_root_only_as_the_images_user() {
     }
     assert!(status.success(), "{text}");
     for wanted in [
-        "root dev etc run tmp work workload",
+        "root dev etc run srv tmp workload",
         "user 65532:65532",
         "denied true",
-        "directory /work/here",
+        "directory /srv/here",
         "env FROM_IMAGE=1 HOSTNAME=workload PATH=/usr/bin:/bin",
         "token 2",
         "socket HTTP/1.1 200 OK",
