@@ -92,7 +92,7 @@ def cargo_package(
         directory = root.rsplit("/", 1)[0]
         rust_binary(
             name = program,
-            srcs = [root] if has_library and directory == "src" else native.glob([directory + "/**/*.rs"]),
+            srcs = native.glob([directory + "/**/*.rs"]),
             crate_name = program.replace("-", "_"),
             crate_root = root,
             deps = crates + deps + own,

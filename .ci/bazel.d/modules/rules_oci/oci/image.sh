@@ -10,7 +10,7 @@ add() {
   local sum
   sum=$(digest "$1")
   cp "$1" "$layout/blobs/sha256/$sum"
-  jq -ncS --arg type "$2" --arg sum "sha256:$sum" --argjson size "$(stat -c %s "$1")" '{mediaType: $type, digest: $sum, size: $size}'
+  jq -ncS --arg type "$2" --arg sum "sha256:$sum" --argjson size "$(stat -L -c %s "$1")" '{mediaType: $type, digest: $sum, size: $size}'
 }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
