@@ -245,8 +245,10 @@ async fn an_issuer_whose_key_is_not_pinned_is_refused() {
 #[tokio::test]
 async fn an_issuer_that_cannot_be_reached_means_could_not_check() {
     let site = Site::ready().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let setting = Setting { simulator: Some(closed.to_string()), ..site.setting() };
+    // Held and never listened on: a port that is let go may be another test's server a moment later.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let setting = Setting { simulator: Some(held.local_addr().unwrap().to_string()), ..site.setting() };
     assert_eq!(site.boot_refused_with(&setting).await.0, ExitStatus::CouldNotCheck);
 }
 

@@ -355,10 +355,10 @@ async fn a_redirect_to_a_link_local_or_private_address_is_not_followed() {
         assert!(is_insecure(&error), "{host}: {error:?}");
         assert!(error.hint().contains("link-local"), "{}", error.hint());
     }
-    // To its own kind it may: nobody listens, but csign goes there.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("address").port();
-    drop(listener);
+    // To its own kind it may: nobody listens, but csign goes there. The port is held, or another test might take it.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    held.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let port = held.local_addr().expect("address").port();
     for host in ["127.0.0.1", "here.example"] {
         let location = format!("https://{host}:{port}/blob");
         bench.registry.inject(Fault::on("/blobs/", Effect::Answer(307, vec![("location", location)], Bytes::new())));

@@ -95,9 +95,10 @@ async fn faults_that_pass_are_tried_again_and_others_are_not() {
 
 #[tokio::test]
 async fn an_unreachable_registry_is_not_an_absent_manifest() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("address");
-    drop(listener);
+    // Held and never listened on: a port that is let go may be another test's server a moment later.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    held.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let address = held.local_addr().expect("address");
     let repository = Repository::parse(&format!("{address}/{NAME}")).expect("repository");
     let error = client().manifest(&repository, &tag("v1")).await.expect_err("nobody listens");
     assert!(matches!(&error, Error::Unreachable { host, .. } if *host == address.to_string()), "{error:?}");
