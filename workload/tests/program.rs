@@ -14,7 +14,7 @@ use tokio::{
 };
 
 fn program(site: &Site) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_workload"));
+    let mut command = Command::new(std::path::absolute(env!("CARGO_BIN_EXE_workload")).expect("an absolute path"));
     command
         .env_clear()
         .env("CONTAINER_ROOT", site.root.path())

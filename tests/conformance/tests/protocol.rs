@@ -19,7 +19,10 @@ fn fixture(name: &str) -> String {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_csign-conformance")).args(arguments).output().expect("it starts")
+    Command::new(std::path::absolute(env!("CARGO_BIN_EXE_csign-conformance")).expect("an absolute path"))
+        .args(arguments)
+        .output()
+        .expect("it starts")
 }
 
 fn verify(bundle: &str, identity: &str, issuer: &str, artifact: &str) -> bool {

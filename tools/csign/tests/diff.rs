@@ -20,7 +20,7 @@ fn layout(directory: &Path, name: &str, content: &str) {
 }
 
 fn csign(directory: &Path, arguments: &[&str], status: i32) -> (String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_csign"));
+    let mut command = Command::new(std::path::absolute(env!("CARGO_BIN_EXE_csign")).unwrap());
     let Output { status: got, stdout, stderr } =
         command.arg("diff").args(arguments).current_dir(directory).output().unwrap();
     let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());

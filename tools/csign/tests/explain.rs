@@ -216,7 +216,7 @@ async fn the_token_that_rules_are_tried_on_has_the_claims_of_a_real_one_and_rule
 }
 
 fn csign(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_csign"))
+    Command::new(std::path::absolute(env!("CARGO_BIN_EXE_csign")).expect("an absolute path"))
         .args(arguments)
         .current_dir(directory)
         .env_clear()

@@ -18,7 +18,7 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/keys/tes
 
 /// Runs csign in `directory` with nothing of this process's environment but `password`.
 fn csign(directory: &Path, password: Option<&str>, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_csign"));
+    let mut command = Command::new(std::path::absolute(env!("CARGO_BIN_EXE_csign")).expect("an absolute path"));
     command.env_clear().current_dir(directory).stdin(Stdio::null()).args(arguments);
     if let Some(password) = password {
         command.env("COSIGN_PASSWORD", password);

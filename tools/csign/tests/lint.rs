@@ -27,7 +27,7 @@ const GOOD: &str = "assertion.swname == 'CONFIDENTIAL_SPACE' \
     && assertion.submods.gce.project_id == 'op' && 'sa@op.iam.gserviceaccount.com' in assertion.google_service_accounts";
 
 fn lint(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_csign"))
+    Command::new(std::path::absolute(env!("CARGO_BIN_EXE_csign")).expect("an absolute path"))
         .arg("lint")
         .args(arguments)
         .current_dir(directory)

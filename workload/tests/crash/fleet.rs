@@ -122,7 +122,7 @@ impl Fleet {
         self.starts += 1;
         let log = self.logs.path().join(format!("{place}-{}", self.starts));
         let file = File::create(&log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_workload"));
+        let mut command = Command::new(std::path::absolute(env!("CARGO_BIN_EXE_workload")).expect("an absolute path"));
         command
             .env_clear()
             .env("CONTAINER_ROOT", &self.root)

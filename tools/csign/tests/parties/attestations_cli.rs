@@ -136,7 +136,7 @@ fn attesting_without_upload_needs_no_registry() {
     let image = world.image();
     let (directory, _) = world.unplug();
     for more in [&["--no-upload"][..], &["--no-upload", "--format", "bundle"]] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_csign"));
+        let mut command = Command::new(crate::world::program());
         command.args(["attest", &image, "--key", "a.key", "--predicate", "p"]).args(more);
         command.current_dir(directory.path()).env_clear().env("COSIGN_PASSWORD", PASSWORD);
         Done::from(command.output().expect("csign runs")).expect(0, &["payload"]);

@@ -94,7 +94,8 @@ fn a_full_disk_leaves_nothing_half_written() {
     world.csign(&["request", "--digest", &world.digest.to_string()]).expect(0, &[]);
     let before = world.read("request.json");
     let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
-    let csign = env!("CARGO_BIN_EXE_csign");
+    let csign = crate::world::program();
+    let csign = csign.to_str().expect("a path in UTF-8");
     let other = csign_oci::Digest::of("other").to_string();
     let output = std::process::Command::new("sh")
         .args(["-c", script, csign, "request", "--digest", &other])

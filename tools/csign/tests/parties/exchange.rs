@@ -100,7 +100,7 @@ fn nobody_approves_what_differs_from_their_own_rebuild_contract_or_key() {
 fn approve_needs_no_network() {
     let world = agreed();
     let (directory, _) = world.unplug();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_csign"));
+    let mut command = std::process::Command::new(crate::world::program());
     command.args(["approve", "request.json", "--key", "alice.key", "--rebuilt", "image", "--out", "again.json"]);
     command.current_dir(directory.path()).env_clear().env("COSIGN_PASSWORD", crate::world::PASSWORD);
     let output = command.output().expect("csign runs");

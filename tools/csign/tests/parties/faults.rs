@@ -53,7 +53,7 @@ fn an_unreachable_registry_could_not_be_checked() {
     let world = signed();
     let image = world.image();
     let (directory, _) = world.unplug();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_csign"));
+    let mut command = std::process::Command::new(crate::world::program());
     command.args(["verify", &image, "--key", "a.pub"]).current_dir(directory.path()).env_clear();
     let output = command.output().expect("csign runs");
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

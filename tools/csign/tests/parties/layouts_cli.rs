@@ -36,7 +36,7 @@ impl Saved {
     }
 
     fn csign(&self, arguments: &[&str]) -> Done {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_csign"));
+        let mut command = Command::new(crate::world::program());
         command.args(arguments).current_dir(self.directory.path()).env_clear();
         command.output().expect("csign runs").into()
     }

@@ -22,7 +22,7 @@ fn a_signature_without_upload_needs_no_registry() {
     let image = world.image();
     let (directory, _) = world.unplug();
     let csign = |more: &[&str]| -> Done {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_csign"));
+        let mut command = Command::new(crate::world::program());
         command.args(["sign", &image, "--key", "a.key", "--upload=false"]).args(more);
         command.current_dir(directory.path()).env_clear().env("COSIGN_PASSWORD", PASSWORD);
         command.output().expect("csign runs").into()
@@ -36,7 +36,7 @@ fn a_signature_without_upload_needs_no_registry() {
     assert!(both["signature"].is_string() && both["payload"].is_string() && both["bundle"].is_object(), "{both}");
     assert_eq!(both["uploaded"], false);
     // The registry is gone: what uploads cannot.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_csign"));
+    let mut command = Command::new(crate::world::program());
     command.args(["sign", &image, "--key", "a.key"]).current_dir(directory.path()).env_clear();
     let done: Done = command.env("COSIGN_PASSWORD", PASSWORD).output().expect("csign runs").into();
     done.expect(3, &["hint:"]);

@@ -15,6 +15,11 @@ use tokio::runtime::Runtime;
 
 pub(crate) const PASSWORD: &str = "correct horse";
 
+/// The csign under test. It is started in other directories, and Bazel names it by a relative path.
+pub(crate) fn program() -> PathBuf {
+    std::path::absolute(env!("CARGO_BIN_EXE_csign")).expect("an absolute path")
+}
+
 pub(crate) struct World {
     pub(crate) directory: TempDir,
     pub(crate) registry: Registry,
@@ -111,7 +116,7 @@ impl World {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_csign"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .current_dir(self.directory.path())

@@ -180,7 +180,7 @@ async fn a_client_image_without_a_digest_is_refused_at_start() {
 
 /// `simulator run` for an image whose program is the script.
 fn run(simulator: &Simulator, image: &str, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    let mut command = Command::new(crate::scene::program());
     command.args(["run", "--image", image, "--metadata", "tee-signed-image-repos="]).args(more);
     command.env("CSIGN_SIMULATOR", simulator.address().to_string());
     command.env("SIMULATOR_CONTROL", simulator.control_token());
@@ -231,7 +231,7 @@ async fn the_image_of_a_layout_is_launched_under_its_own_policy() {
     let descriptor = builder.add_image(&image).expect("adds");
     builder.finish(vec![descriptor]).expect("finishes");
     let run = async |directory: &std::path::Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+        let mut command = Command::new(crate::scene::program());
         command.args(["run", "--own", "--metadata", "tee-env-LD_PRELOAD=x", "--layout"]).arg(directory);
         output(command).await
     };
@@ -263,7 +263,7 @@ async fn the_program_audit_prints_a_table_or_json_of_a_simulator_or_of_a_file() 
     exchange(&simulator, "a.b.c", hostile).await;
     exchange(&simulator, "a.b.c", &audience(1)).await;
     let audit = async |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+        let mut command = Command::new(crate::scene::program());
         command.arg("audit").args(args).env("CSIGN_SIMULATOR", simulator.address().to_string());
         let (code, stdout, stderr) = output(command).await;
         assert_eq!(code, Some(0), "{stderr}");
@@ -282,7 +282,7 @@ async fn the_program_audit_prints_a_table_or_json_of_a_simulator_or_of_a_file() 
     // Half a line, as a crash may leave it, is an error and no entry.
     let mut half = std::fs::OpenOptions::new().append(true).open(&file).expect("opens");
     half.write_all(b"{\"sequence\":").expect("writes");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    let mut command = Command::new(crate::scene::program());
     command.args(["audit", "--file", path]);
     let (code, _, stderr) = output(command).await;
     assert!(code == Some(3) && stderr.contains("not whole"), "{stderr}");

@@ -414,7 +414,7 @@ async fn with_a_helper_the_program_sees_its_own_root_only_as_the_images_user() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: neither the musl target nor a static C library is installed");
         return;
     };
-    let simulator = start(Some(env!("CARGO_BIN_EXE_simulator").into())).await;
+    let simulator = start(Some(crate::scene::program())).await;
     let mut layer = LayerBuilder::new();
     layer.directory("tmp", Access { mode: 0o700, uid: 65532, gid: 65532 }).expect("directory");
     layer.file("workload", Access::root(0o755), program).expect("file");
@@ -566,7 +566,7 @@ async fn a_dynamic_program_finds_its_libraries_devices_and_hosts_in_its_own_root
         let _ = writeln!(std::io::stderr(), "SKIPPED: this machine's shell cannot be taken apart");
         return;
     };
-    let simulator = start(Some(env!("CARGO_BIN_EXE_simulator").into())).await;
+    let simulator = start(Some(crate::scene::program())).await;
     let script = "echo \"path $PATH\"; cd /dev && echo \"devices\" *; cd /etc && echo \"files\" *; echo \"args $0 $1\"";
     let config = ContainerConfig {
         env: Vec::new(),

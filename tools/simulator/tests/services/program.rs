@@ -20,12 +20,8 @@ struct Up {
 
 impl Up {
     fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_simulator"))
-            .arg("up")
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
+        let mut child =
+            Command::new(crate::scene::program()).arg("up").args(args).stdout(Stdio::piped()).spawn().expect("starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
         let mut text = Vec::new();
         let description: Value = loop {
@@ -150,8 +146,7 @@ fn a_mistake_in_the_configuration_is_reported_with_file_line_and_key() {
         ("[[keys]]\nname = \"projects/p/key\"\npurpose = \"ENCRYPT_DECRYPT\"\n", ["line 2", "cryptoKeys"]),
     ] {
         std::fs::write(&path, text).expect("writes");
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_simulator")).arg("up").arg("--config").arg(&path).output().expect("runs");
+        let output = Command::new(crate::scene::program()).arg("up").arg("--config").arg(&path).output().expect("runs");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(2) && stderr.contains("simulator.toml: "), "{stderr}");
         assert!(wanted.iter().all(|wanted| stderr.contains(wanted)), "{stderr}");
@@ -162,7 +157,7 @@ fn a_mistake_in_the_configuration_is_reported_with_file_line_and_key() {
 fn init_writes_the_example_and_never_over_another_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("simulator.toml");
-    let init = || Command::new(env!("CARGO_BIN_EXE_simulator")).arg("init").arg(&path).output().expect("runs");
+    let init = || Command::new(crate::scene::program()).arg("init").arg(&path).output().expect("runs");
     assert!(init().status.success());
     assert_eq!(std::fs::read_to_string(&path).expect("reads"), EXAMPLE);
     std::fs::write(&path, "mine").expect("writes");
@@ -172,7 +167,7 @@ fn init_writes_the_example_and_never_over_another_file() {
 
 #[test]
 fn an_audit_log_that_cannot_be_written_stops_the_start_and_one_that_fills_up_fails_the_end() {
-    let output = Command::new(env!("CARGO_BIN_EXE_simulator"))
+    let output = Command::new(crate::scene::program())
         .args(["up", "--audit-log", "/nonexistent/audit.jsonl"])
         .output()
         .expect("runs");
@@ -186,7 +181,7 @@ fn an_audit_log_that_cannot_be_written_stops_the_start_and_one_that_fills_up_fai
 
 #[test]
 fn entering_a_root_that_is_not_there_is_an_error_not_a_start_outside() {
-    let output = Command::new(env!("CARGO_BIN_EXE_simulator"))
+    let output = Command::new(crate::scene::program())
         .args(["enter-root", "/nonexistent-root", "65532", "65532", "/", "/bin/true"])
         .output()
         .expect("runs");

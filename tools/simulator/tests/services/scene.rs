@@ -76,6 +76,11 @@ pub(crate) fn container(image_digest: Digest) -> Container {
     }
 }
 
+/// The simulator under test. It is started in other directories, and Bazel names it by a relative path.
+pub(crate) fn program() -> std::path::PathBuf {
+    std::path::absolute(env!("CARGO_BIN_EXE_simulator")).expect("an absolute path")
+}
+
 /// Two collaborators whose keys admit the agreed image, and a builder with a signing key.
 pub(crate) async fn start() -> Simulator {
     let _ = rustls_graviola::default_provider().install_default();
@@ -88,7 +93,7 @@ pub(crate) async fn start() -> Simulator {
             dead_letter: None,
             ..Subscription::default()
         }],
-        root_helper: Some(env!("CARGO_BIN_EXE_simulator").into()),
+        root_helper: Some(program()),
         ..Config::default()
     };
     config.keys.push(Key { name: BUILDER_KEY.to_owned(), purpose: Purpose::AsymmetricSign });
