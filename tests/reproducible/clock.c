@@ -11,8 +11,10 @@
  *   pthread_cond_timedwait, pthread_mutex_timedlock, pthread_rwlock_timed{rd,wr}lock, sem_timedwait, clock_nanosleep:
  *   they wait until a time that the program computed from the shifted clock, and a program whose clock is a year ahead
  *   would wait a year. (A Java machine waits so.)
+ *   syscall, for a futex that waits until a time of the wall clock, as Abseil's locks do: with a clock that is behind they
+ *   would wait in a loop.
  * Not shifted: CLOCK_MONOTONIC and its kin, which have no date; the times of files, which the kernel sets; programs that
- * are linked statically or ask the kernel themselves, as those written in Go do.
+ * are linked statically or ask the kernel themselves, as those written in Go do. x86-64 only.
  *
  * Why not libfaketime: it looks the real functions up with dlsym at the first call, and dlsym may allocate. rustc's
  * allocator asks for the time while it holds its own lock, so that rustc deadlocks. Here the kernel is asked directly and
@@ -20,8 +22,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -32,6 +36,18 @@
 #define OFFSET_FILE "/etc/csign-clock-offset"
 /* No machine has been up for this many seconds (30 years): an absolute time above it is a date. */
 #define EARLIEST_DATE 946684800L
+
+/* The C library's `syscall` is overridden below. */
+static long ask(long number, long a, long b, long c, long d, long e, long f) {
+  register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
+  long result = number;
+  __asm__ volatile("syscall" : "+a"(result) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+  if (result > -4096L && result < 0) {
+    errno = (int)-result;
+    return -1;
+  }
+  return result;
+}
 
 /* Decimal seconds with an optional sign; anything after them is ignored. */
 static long parse(const char *text) {
@@ -47,10 +63,10 @@ static long read_offset(void) {
   char text[32];
   long length = -1;
   if (variable) return parse(variable);
-  int file = (int)syscall(SYS_openat, AT_FDCWD, OFFSET_FILE, O_RDONLY | O_CLOEXEC);
+  int file = (int)ask(SYS_openat, AT_FDCWD, (long)OFFSET_FILE, O_RDONLY | O_CLOEXEC, 0, 0, 0);
   if (file < 0) return 0;
-  length = syscall(SYS_read, file, text, sizeof text - 1);
-  syscall(SYS_close, file);
+  length = ask(SYS_read, file, (long)text, sizeof text - 1, 0, 0, 0);
+  ask(SYS_close, file, 0, 0, 0, 0, 0);
   text[length > 0 ? length : 0] = 0;
   return parse(text);
 }
@@ -69,13 +85,13 @@ static long offset(void) {
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
-  if (syscall(SYS_clock_gettime, clock, now)) return -1;
+  if (ask(SYS_clock_gettime, clock, (long)now, 0, 0, 0, 0)) return -1;
   if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI) now->tv_sec += offset();
   return 0;
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {
-  if (syscall(SYS_gettimeofday, now, zone)) return -1;
+  if (ask(SYS_gettimeofday, (long)now, (long)zone, 0, 0, 0, 0)) return -1;
   now->tv_sec += offset();
   return 0;
 }
@@ -141,7 +157,25 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, str
   struct timespec moment = *time;
   int saved = errno, failed;
   if ((flags & TIMER_ABSTIME) && clock == CLOCK_REALTIME) moment.tv_sec -= offset();
-  failed = syscall(SYS_clock_nanosleep, clock, flags, &moment, left) ? errno : 0;
+  failed = ask(SYS_clock_nanosleep, clock, flags, (long)&moment, (long)left, 0, 0) ? errno : 0;
   errno = saved;
   return failed;
+}
+
+long syscall(long number, ...) {
+  va_list list;
+  struct timespec moment;
+  va_start(list, number);
+  long a = va_arg(list, long), b = va_arg(list, long), c = va_arg(list, long);
+  long d = va_arg(list, long), e = va_arg(list, long), f = va_arg(list, long);
+  va_end(list);
+  int operation = (int)b & FUTEX_CMD_MASK;
+  /* Only these take a moment rather than a length of time. */
+  if (number == SYS_futex && (b & FUTEX_CLOCK_REALTIME) && d &&
+      (operation == FUTEX_WAIT_BITSET || operation == FUTEX_WAIT_REQUEUE_PI || operation == FUTEX_LOCK_PI2)) {
+    moment = *(const struct timespec *)d;
+    moment.tv_sec -= offset();
+    d = (long)&moment;
+  }
+  return ask(number, a, b, c, d, e, f);
 }
