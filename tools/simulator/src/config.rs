@@ -51,6 +51,8 @@ pub struct Config {
     pub port: u16,
     /// The project of clients that do not name one.
     pub project: String,
+    /// Projects that gcloud finds, beside that of clients and that of the machine.
+    pub projects: Vec<Project>,
     /// Every decision is also appended to this file, as a line of JSON.
     pub audit_log: Option<PathBuf>,
     /// TLS under Google's names, and a proxy that leads there; absent = neither.
@@ -88,6 +90,7 @@ impl Default for Config {
             metadata_identity: None,
             port: 0,
             project: "simulator".to_owned(),
+            projects: Vec::new(),
             audit_log: None,
             tls: None,
             machine: Machine::default(),
@@ -98,6 +101,16 @@ impl Default for Config {
             root_helper: None,
         }
     }
+}
+
+/// A project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Project {
+    /// Its id, for instance `operator-project`.
+    pub id: String,
+    /// Its number, by which workload identity pools are named.
+    pub number: String,
 }
 
 /// The TLS endpoints.

@@ -22,7 +22,7 @@ use crate::{
     respond::{ApiError, Code},
 };
 
-pub(crate) use policy::routes;
+pub(crate) use policy::{check_member, check_role, routes};
 
 /// Seconds that an access token lives.
 pub const TOKEN_LIFETIME: u64 = 3600;
@@ -34,6 +34,8 @@ pub enum Identity {
     Anonymous,
     /// A member of the form `user:…` or `serviceAccount:…`.
     Member(String),
+    /// Whoever holds the control token, under the name of this account: the owner of everything.
+    Owner(String),
     /// An identity that STS accepted for a workload identity pool.
     Federated {
         /// `projects/N/locations/global/workloadIdentityPools/P`.
@@ -49,7 +51,7 @@ impl Identity {
         let mut members = vec!["allUsers".to_owned()];
         match self {
             Self::Anonymous => {}
-            Self::Member(member) => {
+            Self::Member(member) | Self::Owner(member) => {
                 members.push("allAuthenticatedUsers".to_owned());
                 members.push(member.clone());
             }
@@ -63,7 +65,7 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
-            Self::Member(member) => f.write_str(member),
+            Self::Member(member) | Self::Owner(member) => f.write_str(member),
             Self::Federated { pool, identity } => {
                 write!(f, "principal://iam.googleapis.com/{pool}/subject/{}", identity.subject)
             }
@@ -159,7 +161,7 @@ impl Iam {
         }
     }
 
-    fn issue_for(&self, identity: Identity, seconds: u64) -> crate::Result<String> {
+    pub(crate) fn issue_for(&self, identity: Identity, seconds: u64) -> crate::Result<String> {
         let mut random = [0; 24];
         getrandom::fill(&mut random).map_err(|e| crate::Error::Key(format!("no randomness: {e}")))?;
         let token = format!("ya29.simulated.{}", hex(&random));
@@ -233,6 +235,9 @@ impl Iam {
 
     /// The binding on `resource` or a parent of it that admits `identity`.
     fn admitting(&self, identity: &Identity, permission: &str, resource: &str) -> Option<String> {
+        if let Identity::Owner(_) = identity {
+            return Some("the control token".to_owned());
+        }
         let members = identity.members();
         let resource = canonical(resource);
         let state = self.state();

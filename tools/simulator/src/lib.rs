@@ -15,6 +15,7 @@ mod derive;
 mod error;
 mod faults;
 mod fields;
+pub mod gcloud;
 mod grpc;
 pub mod iam;
 pub mod kms;

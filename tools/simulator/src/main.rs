@@ -1,4 +1,4 @@
-//! The simulator as a program: `simulator up`, `run`, `audit`, `init`, `demo`.
+//! The simulator as a program: `simulator up`, `run`, `gcloud`, `audit`, `init`, `demo`.
 
 mod commands;
 mod demo;
@@ -12,7 +12,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use simulator::launcher;
 
-use crate::commands::{Usage, audit, init, run, up};
+use crate::commands::{Usage, audit, gcloud, init, run, up};
 
 /// Confidential Space and the Google APIs on one machine, for tests and demonstrations.
 #[derive(Parser)]
@@ -26,6 +26,7 @@ struct Cli {
 enum Command {
     Up(up::Args),
     Run(run::Args),
+    Gcloud(gcloud::Args),
     Audit(audit::Args),
     Init(init::Args),
     Demo(demo::Args),
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Up(args) => up::run(args).await,
             Command::Run(args) => run::run(args).await,
+            Command::Gcloud(args) => gcloud::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Init(args) => init::run(&args),
             Command::Demo(args) => demo::run(args).await,

@@ -34,6 +34,22 @@ pub(crate) enum Code {
     Aborted,
 }
 
+impl Code {
+    /// The status of the REST form, and the code's name.
+    pub(crate) const fn http(self) -> (u16, &'static str) {
+        match self {
+            Self::InvalidArgument => (400, "INVALID_ARGUMENT"),
+            Self::FailedPrecondition => (400, "FAILED_PRECONDITION"),
+            Self::Unauthenticated => (401, "UNAUTHENTICATED"),
+            Self::PermissionDenied => (403, "PERMISSION_DENIED"),
+            Self::NotFound => (404, "NOT_FOUND"),
+            Self::AlreadyExists => (409, "ALREADY_EXISTS"),
+            Self::ResourceExhausted => (429, "RESOURCE_EXHAUSTED"),
+            Self::Aborted => (409, "ABORTED"),
+        }
+    }
+}
+
 /// An error of a Google API, before it becomes HTTP or gRPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
@@ -48,16 +64,7 @@ impl ApiError {
 
     /// The REST form, `{"error":{"code","message","status"}}`.
     pub(crate) fn into_http(self) -> Response<Body> {
-        let (http, status) = match self.code {
-            Code::InvalidArgument => (400, "INVALID_ARGUMENT"),
-            Code::FailedPrecondition => (400, "FAILED_PRECONDITION"),
-            Code::Unauthenticated => (401, "UNAUTHENTICATED"),
-            Code::PermissionDenied => (403, "PERMISSION_DENIED"),
-            Code::NotFound => (404, "NOT_FOUND"),
-            Code::AlreadyExists => (409, "ALREADY_EXISTS"),
-            Code::ResourceExhausted => (429, "RESOURCE_EXHAUSTED"),
-            Code::Aborted => (409, "ABORTED"),
-        };
+        let (http, status) = self.code.http();
         let body = json!({"error": {"code": http, "message": self.message, "status": status}});
         json(StatusCode::from_u16(http).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &body)
     }

@@ -19,6 +19,7 @@ use crate::{
     chaos::{self, Chaos},
     console::{self, Console, Control, Launch},
     faults::{self, Faults},
+    gcloud::Gcloud,
     iam::{self, Iam, Identity, hex},
     kms::{self, Kms},
     launcher::{self, Instances},
@@ -58,7 +59,7 @@ pub(crate) struct Services {
     pub(crate) kms: Kms,
     pub(crate) instances: Instances,
     secrets: Secrets,
-    storage: Storage,
+    pub(crate) storage: Storage,
     pubsub: PubSub,
     emulator: Option<Emulator>,
     registry: Registry,
@@ -123,7 +124,7 @@ impl Simulator {
             issuer,
         };
         services.configure(&config).await?;
-        let work_dir = match config.work_dir {
+        let work_dir = match config.work_dir.clone() {
             Some(path) => WorkDir::Given(path),
             None => WorkDir::Temporary(TempDir::new().map_err(Error::io("creating the launcher's directory"))?),
         };
@@ -135,13 +136,14 @@ impl Simulator {
             issuer: services.issuer.clone(),
             audit: services.audit.clone(),
             work_dir: Arc::new(work_dir),
-            root_helper: config.root_helper,
+            root_helper: config.root_helper.clone(),
             metadata: services.metadata.identity().clone(),
             instances: services.instances.clone(),
         });
+        let gcloud = Gcloud::new(&config, &services);
         let control = Control::new(launcher.clone(), config.machine.into(), config.client)?;
-        let router =
-            services.router().merge(console::routes(Console { services: services.clone(), control: control.clone() }));
+        let console = Console { services: services.clone(), control: control.clone(), gcloud };
+        let router = services.router().merge(console::routes(console));
         let authority = config.tls.map(|tls| Authority::new(tls.seed.as_deref())).transpose()?;
         let gate = authority.as_ref().map(|authority| Gate::new(authority, router.clone(), services.audit.clone()));
         let server = Server::tcp(listener, router, gate);
@@ -310,6 +312,22 @@ impl Services {
         Ok(())
     }
 
+    /// Answers a call below `/v1/`.
+    pub(crate) fn rest(&self, call: &Rest<'_>) -> std::result::Result<serde_json::Value, ApiError> {
+        let answer = self.iam.policy_rest(call);
+        let answer = answer.or_else(|| self.iam.credentials_rest(call));
+        let answer = answer.or_else(|| self.kms.rest(call)).or_else(|| self.secrets.rest(call));
+        let unknown = || {
+            Err(ApiError::new(Code::NotFound, format!("no simulated service knows {} {}", call.method, call.resource)))
+        };
+        answer.unwrap_or_else(unknown)
+    }
+
+    /// Pub/Sub, unless another program serves it.
+    pub(crate) fn own_pubsub(&self) -> Option<&PubSub> {
+        self.emulator.is_none().then_some(&self.pubsub)
+    }
+
     /// Requests are told apart by path alone; the `Host` is whatever name the client knows.
     fn router(&self) -> Router {
         Router::new()
@@ -346,15 +364,7 @@ async fn rest(State(services): State<Services>, request: Request) -> Response {
         token: respond::bearer(&parts.headers),
         body: &body,
     };
-    let answer = services
-        .iam
-        .policy_rest(&call)
-        .or_else(|| services.iam.credentials_rest(&call))
-        .or_else(|| services.kms.rest(&call))
-        .or_else(|| services.secrets.rest(&call));
-    let unknown =
-        || Err(ApiError::new(Code::NotFound, format!("no simulated service knows {} {}", call.method, call.resource)));
-    match answer.unwrap_or_else(unknown) {
+    match services.rest(&call) {
         Ok(reply) => respond::json(StatusCode::OK, &reply),
         Err(error) => error.into_http(),
     }

@@ -21,7 +21,11 @@ pub(crate) enum Clients {
 
 /// Names and values, in the order in which they are printed.
 #[derive(Debug)]
-pub(crate) struct Environment(Vec<(&'static str, String)>);
+pub(crate) struct Environment {
+    variables: Vec<(&'static str, String)>,
+    /// A directory of programs that come before those of PATH.
+    programs: Option<PathBuf>,
+}
 
 impl Environment {
     /// Writes the files that the variables name, then says what the variables are.
@@ -50,20 +54,46 @@ impl Environment {
             (Clients::Tls, None) => return Err("the TLS endpoints are off, so clients need --clients emulator".into()),
             (Clients::Emulator, _) => variables.extend(emulator(&simulator.endpoint())),
         }
-        Ok(Self(variables))
+        Ok(Self { variables, programs: None })
+    }
+
+    /// Puts a `gcloud` before the others that works on this simulator. Its project is then the one that it is told.
+    pub(crate) fn add_gcloud(&mut self, directory: &Path) -> Result<()> {
+        let programs = directory.join("bin");
+        std::fs::create_dir_all(&programs).map_err(|e| format!("creating {}: {e}", programs.display()))?;
+        let own = std::env::current_exe()?;
+        let script = format!("#!/bin/sh\nexec {} gcloud \"$@\"\n", quoted(&own.display().to_string()));
+        write(&programs.join("gcloud"), script, Readers::Users)?;
+        self.variables.retain(|(name, _)| *name != "CLOUDSDK_CORE_PROJECT");
+        self.programs = Some(programs);
+        Ok(())
     }
 
     pub(crate) fn json(&self) -> Value {
-        self.0.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect()
+        let path = self.programs.as_ref().map(|programs| {
+            let present = std::env::var("PATH").unwrap_or_default();
+            ("PATH".to_owned(), Value::from(format!("{}:{present}", programs.display())))
+        });
+        let variables = self.variables.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())));
+        variables.chain(path).collect()
     }
 
     /// Lines for a shell to read: `export NAME='value'`.
     pub(crate) fn shell(&self) -> String {
-        self.0.iter().fold(String::new(), |mut text, (name, value)| {
-            let _ = writeln!(text, "export {name}='{}'", value.replace('\'', r"'\''"));
-            text
-        })
+        let mut text = String::new();
+        for (name, value) in &self.variables {
+            let _ = writeln!(text, "export {name}={}", quoted(value));
+        }
+        if let Some(programs) = &self.programs {
+            let _ = writeln!(text, "export PATH={}:\"$PATH\"", quoted(&programs.display().to_string()));
+        }
+        text
     }
+}
+
+/// In a shell's single quotes.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn write_ca(pem: &str, config: &Config, directory: &Path) -> Result<PathBuf> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod environment;
+pub(crate) mod gcloud;
 pub(crate) mod init;
 mod request;
 pub(crate) mod run;
@@ -24,6 +25,9 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(String);
+
+/// The variable with the control token, which `simulator up` prints.
+const CONTROL: &str = "SIMULATOR_CONTROL";
 
 /// Where the two commands that start a simulator find its configuration.
 #[derive(Debug, clap::Args)]
@@ -68,10 +72,12 @@ impl ConfigArgs {
 enum Readers {
     Owner,
     Everyone,
+    /// Everyone, who may execute it too.
+    Users,
 }
 
 /// Writes a file under another name and renames it: no reader sees half of it.
-fn write(path: &Path, text: &str, readers: Readers) -> Result<()> {
+fn write(path: &Path, content: impl AsRef<[u8]>, readers: Readers) -> Result<()> {
     let doing = |e: std::io::Error| format!("writing {}: {e}", path.display());
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -79,10 +85,15 @@ fn write(path: &Path, text: &str, readers: Readers) -> Result<()> {
     };
     // A temporary file is readable by its owner alone.
     let mut file = NamedTempFile::new_in(directory).map_err(doing)?;
-    if readers == Readers::Everyone {
-        file.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(doing)?;
+    let mode = match readers {
+        Readers::Owner => None,
+        Readers::Everyone => Some(0o644),
+        Readers::Users => Some(0o755),
+    };
+    if let Some(mode) = mode {
+        file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(doing)?;
     }
-    file.write_all(text.as_bytes()).map_err(doing)?;
+    file.write_all(content.as_ref()).map_err(doing)?;
     file.persist(path).map_err(|e| doing(e.error))?;
     Ok(())
 }

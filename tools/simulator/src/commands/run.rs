@@ -13,12 +13,10 @@ use csign_oci::Layout;
 use simulator::{Launch, Report, Simulator, Stream};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ConfigArgs, Result, Usage, request};
+use super::{CONTROL, ConfigArgs, Result, Usage, request};
 
 /// The metadata that names the image.
 const IMAGE: &str = "tee-image-reference";
-/// The variable with the control token, which `simulator up` prints.
-const CONTROL: &str = "SIMULATOR_CONTROL";
 
 /// Launch an image's program as a Confidential Space VM would, without Docker
 ///

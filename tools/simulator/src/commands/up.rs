@@ -22,7 +22,7 @@ use super::{
 /// simulator, which are worth nothing elsewhere.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  simulator up --admin user:alice@example.com\n  simulator up --config simulator.toml --env-file simulator.env &\n  . ./simulator.env"
+    after_help = "Examples:\n  simulator up --admin user:alice@example.com\n  simulator up --config simulator.toml --env-file simulator.env &\n  . ./simulator.env\n  simulator up --gcloud --env-file simulator.env &"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// How clients find the simulator
     #[arg(long, value_enum, default_value_t = Clients::Tls)]
     clients: Clients,
+    /// Put a `gcloud` first in the environment's PATH that works on the simulated cloud (see `simulator gcloud`)
+    #[arg(long)]
+    gcloud: bool,
     /// Print one JSON object, or only the environment as a shell reads it
     #[arg(long, value_enum, default_value_t = Output::Json)]
     output: Output,
@@ -69,7 +72,10 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         }
         None => temporary.path().to_owned(),
     };
-    let environment = Environment::prepare(args.clients, &simulator, &config, &directory)?;
+    let mut environment = Environment::prepare(args.clients, &simulator, &config, &directory)?;
+    if args.gcloud {
+        environment.add_gcloud(&directory)?;
+    }
     let text = match args.output {
         Output::Json => format!("{:#}\n", describe(&args, &simulator, &environment)?),
         Output::Env => environment.shell(),

@@ -28,6 +28,8 @@ use crate::{
 };
 
 const MAX_BODY: usize = 1 << 20;
+/// A command of gcloud with the files that it reads.
+const MAX_GCLOUD: usize = 4 << 20;
 
 /// The control token, and what it gives access to.
 #[derive(Clone)]
@@ -170,6 +172,28 @@ pub(super) async fn launch(State(console): State<Console>, request: Request) -> 
             response
         }
         Err(error) => respond::json(StatusCode::UNPROCESSABLE_ENTITY, &json!({"error": error.to_string()})),
+    }
+}
+
+/// `POST /simulator/gcloud`: a command of gcloud, as the owner of every project.
+pub(super) async fn gcloud(State(console): State<Console>, request: Request) -> Response<Body> {
+    if !console.control.admits(request.headers()) {
+        return refused(&console, "gcloud", "the simulated cloud");
+    }
+    let body = match respond::body(request.into_body(), MAX_GCLOUD).await {
+        Ok(body) => body,
+        Err(error) => return respond::text(StatusCode::PAYLOAD_TOO_LARGE, error.message),
+    };
+    let command = match csign_oci::json::from_slice::<crate::gcloud::Request>(&body) {
+        Ok(command) => command,
+        Err(error) => return respond::text(StatusCode::BAD_REQUEST, format!("the request: {error}\n")),
+    };
+    // It makes keys and waits for machines to end.
+    let answer =
+        tokio::task::spawn_blocking(move || console.gcloud.answer(&console.services, &console.control, &command));
+    match answer.await.map(|answer| serde_json::to_value(answer)) {
+        Ok(Ok(answer)) => respond::json(StatusCode::OK, &answer),
+        _ => respond::text(StatusCode::INTERNAL_SERVER_ERROR, "the command broke off\n"),
     }
 }
 

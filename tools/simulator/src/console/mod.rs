@@ -21,13 +21,14 @@ use axum::{
 
 pub use self::control::{Launch, Report};
 pub(crate) use self::{control::Control, host::is_loopback_host};
-use crate::{audit, respond, simulator::Services};
+use crate::{audit, gcloud::Gcloud, respond, simulator::Services};
 
 /// What the handlers work with.
 #[derive(Clone)]
 pub(crate) struct Console {
     pub(crate) services: Services,
     pub(crate) control: Control,
+    pub(crate) gcloud: Gcloud,
 }
 
 /// All of `/simulator/`.
@@ -40,6 +41,7 @@ pub(crate) fn routes(console: Console) -> Router {
         .route("/simulator/state", get(snapshot))
         .route("/simulator/token", get(control::subject_token))
         .route("/simulator/launch", post(control::launch))
+        .route("/simulator/gcloud", post(control::gcloud))
         .with_state(console)
         .merge(audit)
         .layer(middleware::from_fn(guard))

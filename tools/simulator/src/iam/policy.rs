@@ -110,33 +110,47 @@ impl Iam {
         let call = Call { service: "iam", method: "setIamPolicy", token, permission: &permission, resource };
         self.perform(call, || {
             let policy = request.policy.ok_or_else(|| invalid("The policy is missing."))?;
-            if !policy.etag.is_empty() && policy.etag != self.policy(resource).etag {
-                return Err(ApiError::new(
-                    Code::Aborted,
-                    "There were concurrent policy changes. Please retry the whole read-modify-write with exponential \
-                     backoff.",
-                ));
-            }
-            let mut bindings = BTreeSet::new();
-            for binding in policy.bindings {
-                if binding.condition.is_some() {
-                    return Err(invalid("The simulator has no conditions on bindings."));
-                }
-                if !roles::is_known(&binding.role) {
-                    return Err(invalid(format!("Role {} is not supported for this resource.", binding.role)));
-                }
-                for member in binding.members {
-                    let known = EVERYONE.contains(&member.as_str())
-                        || MEMBERS.iter().any(|kind| member.strip_prefix(kind).is_some_and(|rest| !rest.is_empty()));
-                    if !known {
-                        return Err(invalid(format!("The member {member} is of an unknown type.")));
-                    }
-                    bindings.insert((binding.role.clone(), member));
-                }
-            }
-            self.replace(resource, bindings);
-            Ok(self.policy(resource))
+            self.set_policy(resource, policy)
         })
+    }
+
+    /// Replaces the policy of a resource, if nobody else has changed it since it was read.
+    fn set_policy(&self, resource: &str, policy: Policy) -> Result<Policy, ApiError> {
+        if !policy.etag.is_empty() && policy.etag != self.policy(resource).etag {
+            return Err(ApiError::new(
+                Code::Aborted,
+                "There were concurrent policy changes. Please retry the whole read-modify-write with exponential \
+                     backoff.",
+            ));
+        }
+        let mut bindings = BTreeSet::new();
+        for binding in policy.bindings {
+            if binding.condition.is_some() {
+                return Err(invalid("The simulator has no conditions on bindings."));
+            }
+            check_role(&binding.role)?;
+            for member in binding.members {
+                check_member(&member)?;
+                bindings.insert((binding.role.clone(), member));
+            }
+        }
+        self.replace(resource, bindings);
+        Ok(self.policy(resource))
+    }
+
+    /// The policy of a resource of any kind, without asking who wants to know.
+    pub(crate) fn policy_json(&self, resource: &str) -> Value {
+        to_json(&self.policy(resource))
+    }
+
+    /// Replaces the policy of a resource of any kind, without asking who wants to.
+    pub(crate) fn set_policy_json(&self, resource: &str, policy: &Fields) -> Result<Value, ApiError> {
+        self.set_policy(resource, from_json(policy)?).map(|policy| to_json(&policy))
+    }
+
+    /// Forgets who may do what on a resource that is gone.
+    pub(crate) fn forget(&self, resource: &str) {
+        self.replace(resource, BTreeSet::new());
     }
 
     /// Asks for no permission: everyone may know what they may do.
@@ -196,6 +210,21 @@ impl Iam {
         let reply = self.test_permissions(token, TestRequest { resource, permissions })?;
         Ok(json!({"permissions": reply.permissions}))
     }
+}
+
+/// Refuses a role that Google does not have, as far as the simulator knows.
+pub(crate) fn check_role(role: &str) -> Result<(), ApiError> {
+    if roles::is_known(role) {
+        return Ok(());
+    }
+    Err(invalid(format!("Role {role} is not supported for this resource.")))
+}
+
+/// Refuses a member of a kind that there is not.
+pub(crate) fn check_member(member: &str) -> Result<(), ApiError> {
+    let known = EVERYONE.contains(&member)
+        || MEMBERS.iter().any(|kind| member.strip_prefix(kind).is_some_and(|rest| !rest.is_empty()));
+    if known { Ok(()) } else { Err(invalid(format!("The member {member} is of an unknown type."))) }
 }
 
 fn to_json(policy: &Policy) -> Value {

@@ -117,14 +117,47 @@ const ROLES: [(&str, &[&str]); 26] = [
 const OBJECTS: &[&str] =
     &["storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list"];
 
+/// Roles that a deployment binds and that allow nothing which a simulated service asks for.
+const WITHOUT_COUNTERPART: [&str; 22] = [
+    "roles/artifactregistry.admin",
+    "roles/artifactregistry.createOnPushWriter",
+    "roles/artifactregistry.reader",
+    "roles/artifactregistry.repoAdmin",
+    "roles/artifactregistry.writer",
+    "roles/browser",
+    "roles/cloudbuild.builds.builder",
+    "roles/cloudbuild.builds.editor",
+    "roles/cloudkms.cryptoKeyDecrypterViaDelegation",
+    "roles/cloudkms.cryptoKeyEncrypterDecrypterViaDelegation",
+    "roles/cloudkms.cryptoKeyEncrypterViaDelegation",
+    "roles/compute.instanceAdmin.v1",
+    "roles/compute.viewer",
+    "roles/confidentialcomputing.workloadUser",
+    "roles/iam.securityReviewer",
+    "roles/iam.serviceAccountUser",
+    "roles/iap.tunnelResourceAccessor",
+    "roles/logging.logWriter",
+    "roles/logging.viewer",
+    "roles/monitoring.metricWriter",
+    "roles/monitoring.viewer",
+    "roles/viewer",
+];
+/// The owner of a project may do everything in it, decrypting included.
+const OWNER: &str = "roles/owner";
+
 /// Whether a binding of `held`, a role or a single permission, allows `permission`.
 pub(super) fn allows(held: &str, permission: &str) -> bool {
-    held == permission || permissions(held).is_some_and(|permissions| permissions.contains(&permission))
+    held == permission
+        || held == OWNER
+        || permissions(held).is_some_and(|permissions| permissions.contains(&permission))
 }
 
 /// Whether bindings may name it: a known role, or something of the form of a permission.
 pub(super) fn is_known(held: &str) -> bool {
-    permissions(held).is_some() || (!held.starts_with("roles/") && held.split('.').count() == 3)
+    held == OWNER
+        || WITHOUT_COUNTERPART.contains(&held)
+        || permissions(held).is_some()
+        || (!held.starts_with("roles/") && held.split('.').count() == 3)
 }
 
 fn permissions(role: &str) -> Option<&'static [&'static str]> {

@@ -46,6 +46,32 @@ impl Purpose {
     }
 }
 
+/// Where a key is said to be kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Protection {
+    #[default]
+    Software,
+    Hsm,
+}
+
+impl Protection {
+    pub(super) const ALL: [Self; 2] = [Self::Software, Self::Hsm];
+
+    /// Name and number in the API.
+    pub(super) const fn wire(self) -> (&'static str, i32) {
+        match self {
+            Self::Software => ("SOFTWARE", 1),
+            Self::Hsm => ("HSM", 2),
+        }
+    }
+
+    /// The level of this number; 0 asks for the default.
+    pub(super) fn of_number(number: i32) -> Option<Self> {
+        let default = (number == 0).then_some(Self::Software);
+        default.or_else(|| Self::ALL.into_iter().find(|level| level.wire().1 == number))
+    }
+}
+
 /// What a key version can be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionState {
@@ -88,6 +114,8 @@ pub(super) struct Entry {
     pub(super) purpose: Purpose,
     /// Of a signing key.
     algorithm: Option<SigningAlgorithm>,
+    /// What the API says of it; the simulator keeps all keys in its memory.
+    pub(super) protection: Protection,
     pub(super) created: u64,
     /// The version that encrypts, of a symmetric key.
     pub(super) primary: Option<u32>,
@@ -135,7 +163,7 @@ impl Kms {
     /// # Errors
     /// A name of another form, or one that exists.
     pub fn create_key(&self, name: &str, purpose: Purpose) -> Result<()> {
-        self.insert(name, purpose, None)
+        self.insert(name, purpose, None, Protection::default())
     }
 
     /// Creates a signing key of this algorithm with its version 1.
@@ -143,15 +171,22 @@ impl Kms {
     /// # Errors
     /// As [`Kms::create_key`].
     pub fn create_signing_key(&self, name: &str, algorithm: SigningAlgorithm) -> Result<()> {
-        self.insert(name, Purpose::AsymmetricSign, Some(algorithm))
+        self.insert(name, Purpose::AsymmetricSign, Some(algorithm), Protection::default())
     }
 
-    fn insert(&self, name: &str, purpose: Purpose, algorithm: Option<SigningAlgorithm>) -> Result<()> {
+    pub(super) fn insert(
+        &self,
+        name: &str,
+        purpose: Purpose,
+        algorithm: Option<SigningAlgorithm>,
+        protection: Protection,
+    ) -> Result<()> {
         if !is_key_name(name) {
             return Err(Error::Config(format!("{name:?} is not projects/P/locations/L/keyRings/R/cryptoKeys/K")));
         }
         let primary = (purpose == Purpose::EncryptDecrypt).then_some(1);
-        let entry = Entry { purpose, algorithm, created: self.clock.now(), primary, versions: BTreeMap::new() };
+        let entry =
+            Entry { purpose, algorithm, protection, created: self.clock.now(), primary, versions: BTreeMap::new() };
         // RSA keys take seconds: not under the lock.
         let first = self.new_version(name, &entry, 1)?;
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);

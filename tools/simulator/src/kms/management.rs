@@ -1,9 +1,9 @@
 //! Keys and their versions as the API manages them: created, described, enabled, disabled, destroyed, restored.
 
 use super::{
-    keyring::{self, Kms, Purpose, VersionState},
+    keyring::{self, Kms, Protection, Purpose, VersionState},
     messages as pb,
-    operations::{Answer, SOFTWARE, invalid, suits, version_of},
+    operations::{Answer, invalid, suits, version_of},
     signing::SigningAlgorithm,
 };
 use crate::respond::{ApiError, Code, Timestamp};
@@ -17,12 +17,15 @@ impl Kms {
         self.perform("createCryptoKey", token, "cloudkms.cryptoKeys.create", &request.parent, || {
             let name = format!("{}/cryptoKeys/{}", request.parent, request.crypto_key_id);
             let wanted = request.crypto_key.clone().unwrap_or_default();
-            let algorithm = wanted.version_template.map_or(0, |template| template.algorithm);
+            let (algorithm, level) =
+                wanted.version_template.map_or((0, 0), |template| (template.algorithm, template.protection_level));
+            let protection = Protection::of_number(level)
+                .ok_or_else(|| invalid(format!("The simulator has no protection level {level}.")))?;
             let made = match (wanted.purpose, algorithm) {
-                (1, 0 | 1) => self.create_key(&name, Purpose::EncryptDecrypt),
-                (6, 8) => self.create_key(&name, Purpose::AsymmetricDecrypt),
+                (1, 0 | 1) => self.insert(&name, Purpose::EncryptDecrypt, None, protection),
+                (6, 8) => self.insert(&name, Purpose::AsymmetricDecrypt, None, protection),
                 (5, number) => match SigningAlgorithm::of_number(number) {
-                    Some(algorithm) => self.create_signing_key(&name, algorithm),
+                    Some(algorithm) => self.insert(&name, Purpose::AsymmetricSign, Some(algorithm), protection),
                     None => return Err(invalid(format!("The simulator has no algorithm {number} to sign with."))),
                 },
                 (purpose, algorithm) => {
@@ -148,7 +151,10 @@ impl Kms {
             primary: entry.primary.map(|number| describe(key, number, &entry)),
             purpose: entry.purpose.wire().1,
             create_time: Some(Timestamp::of(entry.created)),
-            version_template: Some(pb::Template { protection_level: SOFTWARE, algorithm: entry.algorithm() }),
+            version_template: Some(pb::Template {
+                protection_level: entry.protection.wire().1,
+                algorithm: entry.algorithm(),
+            }),
         })
     }
 
@@ -169,7 +175,7 @@ fn describe(key: &str, number: u32, entry: &keyring::Entry) -> pb::CryptoKeyVers
         state: version.map_or(0, |version| version.state.wire().1),
         create_time: version.map(|version| Timestamp::of(version.created)),
         destroy_time: version.and_then(|version| version.destroy_at).map(Timestamp::of),
-        protection_level: SOFTWARE,
+        protection_level: entry.protection.wire().1,
         algorithm: entry.algorithm(),
     }
 }

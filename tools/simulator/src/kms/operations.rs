@@ -13,8 +13,6 @@ use crate::{
 
 /// Largest plaintext, and largest additional data, in bytes.
 const MAX_DATA: usize = 64 * 1024;
-/// `SOFTWARE`
-pub(super) const SOFTWARE: i32 = 1;
 /// `PEM`
 const PEM: i32 = 1;
 
@@ -53,7 +51,7 @@ impl Kms {
                 ciphertext,
                 verified_plaintext_crc32c: verified_plaintext,
                 verified_additional_authenticated_data_crc32c: verified_additional,
-                protection_level: SOFTWARE,
+                protection_level: entry.protection.wire().1,
             })
         })
     }
@@ -77,7 +75,7 @@ impl Kms {
                 plaintext_crc32c: Some(checksum(&plaintext)),
                 plaintext,
                 used_primary: entry.primary == Some(version),
-                protection_level: SOFTWARE,
+                protection_level: entry.protection.wire().1,
             })
         })
     }
@@ -110,7 +108,7 @@ impl Kms {
                 verified_digest_crc32c: verified_digest,
                 name: request.name.clone(),
                 verified_data_crc32c: verified_data && digest.is_none(),
-                protection_level: SOFTWARE,
+                protection_level: entry.protection.wire().1,
             })
         })
     }
@@ -132,7 +130,7 @@ impl Kms {
                 plaintext_crc32c: Some(checksum(&plaintext)),
                 plaintext,
                 verified_ciphertext_crc32c: verified,
-                protection_level: SOFTWARE,
+                protection_level: entry.protection.wire().1,
             })
         })
     }
@@ -147,7 +145,7 @@ impl Kms {
                 pem,
                 algorithm: entry.algorithm(),
                 name: request.name.clone(),
-                protection_level: SOFTWARE,
+                protection_level: entry.protection.wire().1,
                 public_key_format: PEM,
             })
         })

@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    keyring::{Kms, Purpose, VersionState},
+    keyring::{Kms, Protection, Purpose, VersionState},
     messages as pb,
     signing::SigningAlgorithm,
 };
@@ -157,8 +157,11 @@ impl Kms {
                 let purposes = [Purpose::EncryptDecrypt, Purpose::AsymmetricSign, Purpose::AsymmetricDecrypt];
                 let purpose = fields.enumeration("purpose", &purposes.map(Purpose::wire))?;
                 let template = fields.object("versionTemplate")?;
-                let template =
-                    pb::Template { protection_level: 1, algorithm: template.enumeration("algorithm", &ALGORITHMS)? };
+                let template = pb::Template {
+                    protection_level: template
+                        .enumeration("protectionLevel", &Protection::ALL.map(Protection::wire))?,
+                    algorithm: template.enumeration("algorithm", &ALGORITHMS)?,
+                };
                 let key = pb::CryptoKey { purpose, version_template: Some(template), ..pb::CryptoKey::default() };
                 let request = pb::CreateKeyRequest {
                     parent: parent.to_owned(),
@@ -202,7 +205,7 @@ impl Form {
     }
 
     fn level(self, number: i32) -> Value {
-        self.enumeration(number, &[("SOFTWARE", 1)])
+        self.enumeration(number, &Protection::ALL.map(Protection::wire))
     }
 
     fn encrypted(self, reply: &pb::EncryptResponse) -> Value {

@@ -44,7 +44,7 @@ pub enum LogRedirect {
 }
 
 impl LogRedirect {
-    pub(super) const ALL: [Self; 4] = [Self::Everywhere, Self::CloudLogging, Self::Serial, Self::Nowhere];
+    pub(crate) const ALL: [Self; 4] = [Self::Everywhere, Self::CloudLogging, Self::Serial, Self::Nowhere];
 
     /// The metadata's spelling.
     pub const fn as_str(self) -> &'static str {

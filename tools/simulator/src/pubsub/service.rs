@@ -115,6 +115,67 @@ impl PubSub {
         self.broker().waiting(subscription).map_err(resource)
     }
 
+    /// The setting of a subscription, if there is one.
+    pub fn subscription(&self, name: &str) -> Option<Setting> {
+        self.broker().setting(name).ok().cloned()
+    }
+
+    /// Names of the topics of `projects/P`, sorted.
+    pub fn topics(&self, project: &str) -> Vec<String> {
+        self.broker().topics(project)
+    }
+
+    /// The subscriptions of `projects/P`, sorted by name.
+    pub fn subscriptions(&self, project: &str) -> Vec<Setting> {
+        self.broker().settings(project).into_iter().cloned().collect()
+    }
+
+    /// Changes what may change while a subscription exists.
+    ///
+    /// # Errors
+    /// There is no such subscription, or a setting that is out of bounds or fixed.
+    pub fn change_subscription(&self, setting: Setting) -> Result<()> {
+        self.broker().update_subscription(setting).map_err(resource)?;
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Deletes a topic; its subscriptions keep what they have.
+    ///
+    /// # Errors
+    /// There is no such topic.
+    pub fn remove_topic(&self, name: &str) -> Result<()> {
+        self.broker().delete_topic(name).map_err(resource)
+    }
+
+    /// Deletes a subscription with its messages.
+    ///
+    /// # Errors
+    /// There is no such subscription.
+    pub fn remove_subscription(&self, name: &str) -> Result<()> {
+        self.broker().delete_subscription(name).map_err(resource)?;
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Takes up to `limit` messages that wait, for as long as the subscription's deadline says, or for good.
+    ///
+    /// # Errors
+    /// There is no such subscription.
+    pub fn take_messages(&self, name: &str, limit: u64, acknowledge: bool) -> Result<Vec<(String, Published)>> {
+        let consumer = Consumer { id: next_consumer(), max_messages: limit, max_bytes: 0, lease: None };
+        let (deliveries, _) = self.take(name, consumer).map_err(resource)?;
+        let ids: Vec<String> = deliveries.iter().map(|delivery| delivery.ack_id.clone()).collect();
+        if acknowledge && !ids.is_empty() {
+            self.broker().acknowledge(name, &ids, Instant::now()).map_err(resource)?;
+            self.changed.notify_waiters();
+        }
+        Ok(deliveries
+            .into_iter()
+            .map(|delivery| (delivery.ack_id.clone(), Published::clone(&delivery.message)))
+            .collect())
+    }
+
     /// Ends all open streaming pulls with `UNAVAILABLE`, as the real service does now and then.
     pub fn close_streams(&self) {
         self.generation.send_modify(|generation| *generation += 1);

@@ -112,6 +112,20 @@ impl Storage {
         self.insert_bucket(name).map(|_| ()).map_err(|error| Error::Resource(error.message))
     }
 
+    /// Whether there is a bucket of this name.
+    pub fn has_bucket(&self, name: &str) -> bool {
+        self.buckets().contains_key(name)
+    }
+
+    /// Removes a bucket with its objects.
+    ///
+    /// # Errors
+    /// There is no such bucket.
+    pub fn remove_bucket(&self, name: &str) -> Result<()> {
+        let missing = || Error::Resource("The specified bucket does not exist.".to_owned());
+        self.buckets().remove(name).map(drop).ok_or_else(missing)
+    }
+
     /// Puts an object into a bucket without asking IAM.
     ///
     /// # Errors
