@@ -2,6 +2,7 @@
 //! would ask about it, and the messages that it admits.
 
 mod canonical;
+pub mod diff;
 pub mod envelope;
 mod evidence;
 pub mod lint;

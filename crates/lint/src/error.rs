@@ -36,6 +36,12 @@ pub enum LintError {
     /// A provider that Google would not accept.
     #[error("the provider is none: {0}")]
     Provider(String),
+    /// More images than any agreement has.
+    #[error("the documents name more than {limit} images")]
+    Images {
+        /// How many they may name.
+        limit: usize,
+    },
     /// Nothing that rules look at.
     #[error("{file} is nothing that csign lint knows")]
     Unknown {

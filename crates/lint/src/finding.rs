@@ -41,7 +41,7 @@ impl Finding {
 }
 
 /// At most `longest` characters, none of which moves a cursor or ends a line.
-pub(crate) fn printable(text: &str, longest: usize) -> String {
+pub fn printable(text: &str, longest: usize) -> String {
     let mut out = String::new();
     for (index, c) in text.chars().enumerate() {
         if index == longest {

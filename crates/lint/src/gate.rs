@@ -101,8 +101,7 @@ impl Gate<'_> {
         match self.duty.least {
             // A contract says how many must have signed: any of them may be the one that is missing.
             Some(least) if least <= ids.len() => {
-                for missing in 0..ids.len() {
-                    let kept: Vec<_> = ids.iter().cycle().skip(missing + 1).take(least - 1).copied().collect();
+                for kept in too_few(&ids, least) {
                     if with(&kept) {
                         let names: Vec<String> = kept.iter().map(|id| short(id)).collect();
                         let who = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
@@ -123,17 +122,27 @@ impl Gate<'_> {
     }
 }
 
-struct Scenario {
+/// For each of `ids`, as many of the others as are one too few.
+pub(crate) fn too_few<T: Copy>(ids: &[T], least: usize) -> Vec<Vec<T>> {
+    let others = |missing: usize| ids.iter().cycle().skip(missing + 1).take(least.saturating_sub(1)).copied().collect();
+    (0..ids.len()).map(others).collect()
+}
+
+/// One way in which a token is not the right one.
+pub(crate) struct Scenario {
     rule: &'static Rule,
-    who: &'static str,
-    applies: fn(&Duty) -> bool,
-    change: fn(&mut Value),
+    /// Whose token it is.
+    pub(crate) who: &'static str,
+    /// Must a gate with this duty tell it apart?
+    pub(crate) applies: fn(&Duty) -> bool,
+    /// Makes the right token into it.
+    pub(crate) change: fn(&mut Value),
 }
 
 const SUPPORT: &str = "submods.confidential_space.support_attributes";
 
 /// Tokens that the right one is mistaken for.
-const SCENARIOS: &[Scenario] = &[
+pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         rule: &rules::DEBUG,
         who: "the debug image of Confidential Space, whose operator can log in (dbgstat \"enabled\", no support_attributes)",

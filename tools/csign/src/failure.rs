@@ -54,6 +54,16 @@ impl Failure {
         self
     }
 
+    /// What happened.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// What a person reads on stderr.
     pub(crate) fn text(&self) -> String {
         match &self.hint {

@@ -87,7 +87,7 @@ pub(crate) static UNMAPPED: Rule = Rule {
 pub(crate) static RULES: &[&Rule] = &[&PUBLIC, &POOL, &NOT_IMAGE, &TAG, &UNATTESTED, &SUBJECT, &MALFORMED, &UNMAPPED];
 
 /// Roles whose bearer may decrypt.
-const DECRYPTERS: [&str; 4] = [
+pub(crate) const DECRYPTERS: [&str; 4] = [
     "roles/cloudkms.cryptoKeyDecrypter",
     "roles/cloudkms.cryptoKeyEncrypterDecrypter",
     "roles/cloudkms.cryptoKeyDecrypterViaDelegation",

@@ -186,6 +186,15 @@ fn agreed(instance: &Instance, contract: &Contract, findings: &mut Findings<'_>)
     {
         findings.add(&CONTRACT, at, format!("the image is in {found}, the contract says {repository}"));
     }
+    let labels = contract.labels();
+    let allowed = labels.get("tee.launch_policy.allow_env_override").map_or("", String::as_str);
+    for (name, (at, _)) in &instance.metadata {
+        if let Some(variable) = name.strip_prefix("tee-env-")
+            && !allowed.split(',').any(|name| name == variable)
+        {
+            findings.add(&CONTRACT, at, format!("the contract does not let the operator set {variable}"));
+        }
+    }
     let repositories = instance.metadata.get("tee-signed-image-repos").map(|(_, value)| value.as_str());
     let listed = repositories.is_some_and(|list| list.split(',').any(|found| found.trim() == repository));
     let needed = matches!(contract.signatures.sources, Sources::Token | Sources::Both);

@@ -1,17 +1,19 @@
-//! `csign contract`: check a contract, print its digest.
+//! `csign contract`: check a contract, print its digest, compare two.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use csign_contract::{Contract, Threshold, lint};
+use csign_contract::{Contract, Threshold, diff::difference, lint};
 use csign_trust::{ExitStatus, report::table};
 use serde_json::json;
 
 use crate::context::{CommandResult, Context};
 
-/// Check a contract, or print its digest
+/// Check a contract, print its digest, or compare two
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  csign contract check\n  csign contract digest collaboration.toml")]
+#[command(
+    after_help = "Examples:\n  csign contract check\n  csign contract digest collaboration.toml\n  csign contract diff old.toml collaboration.toml"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -36,6 +38,17 @@ enum Action {
         #[arg(long)]
         canonical: bool,
     },
+    /// Show what changed between two contracts, by meaning; what concerns trust comes first, marked with !
+    #[command(
+        after_help = "Example:\n  csign contract diff old.toml collaboration.toml\n\nExit status: 0 they are the same, 1 they differ, 2 called wrongly. Either may be contract.json out of an image."
+    )]
+    Diff {
+        /// The contract as it was
+        old: PathBuf,
+        /// The contract as it is
+        #[arg(default_value = "collaboration.toml")]
+        new: PathBuf,
+    },
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> CommandResult {
@@ -48,6 +61,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> CommandResult {
                 crate::context::write_stdout(text.as_bytes())?;
             } else {
                 context.print(&json!({"digest": contract.digest()}), || contract.digest().to_string())?;
+            }
+        }
+        Action::Diff { old, new } => {
+            let found = difference(&context.contract(old, true)?, &context.contract(new, true)?);
+            context.print(&found, || if found.is_empty() { "no difference".to_owned() } else { found.text() })?;
+            if !found.is_empty() {
+                return Ok(ExitStatus::Rejected);
             }
         }
     }

@@ -23,6 +23,7 @@ pub(crate) mod init;
 pub(crate) mod lint;
 pub(crate) mod load;
 pub(crate) mod policy;
+pub(crate) mod preflight;
 pub(crate) mod provenance;
 pub(crate) mod public_key;
 pub(crate) mod publish;

@@ -1,15 +1,19 @@
 //! `csign verify`: did everyone sign this very image?
 
-use csign_contract::Sources;
+use csign_contract::{Contract, Sources};
+use csign_oci::Pinned;
 use csign_policy::ContractPolicy;
-use csign_registry::evidence;
+use csign_registry::evidence::{self, Place};
 use csign_trust::{
     BootPolicy as _, ExitStatus, ImageCheck, ImageReport, PolicyReport, Verdict, certificate::CertificateVerifier,
     report::table,
 };
 
 use super::{annotation, annotations, roster::RosterArgs};
-use crate::context::{CommandResult, Context};
+use crate::{
+    context::{CommandResult, Context},
+    failure::Failure,
+};
 
 /// Verify that every party signed this image, in whatever format
 ///
@@ -48,28 +52,45 @@ pub(crate) async fn run(args: &Args, context: &Context) -> CommandResult {
         evidence::gather(&place, &mut check).await;
         return print(&check.report(), context);
     };
+    gather(&contract, &place, &mut check, context).await;
+    if args.roster.is_partial() {
+        return print(&check.report(), context);
+    }
+    let policies = attested(&contract, &place, &image, &args.roster.signed_as, context).await?;
+    print_all(&check.report(), &policies, context)
+}
+
+/// Hands the signatures to `check` that the contract wants to see.
+pub(crate) async fn gather(contract: &Contract, place: &Place<'_>, check: &mut ImageCheck<'_>, context: &Context) {
     match contract.signatures.sources {
-        Sources::Any | Sources::Registry => evidence::gather(&place, &mut check).await,
+        Sources::Any | Sources::Registry => evidence::gather(place, check).await,
         // The launcher copies the tag into the token, and no bundles: who signed only in one would be missing at boot.
         Sources::Token | Sources::Both => {
             context.note(format_args!(
                 "note: signatures.sources is {:?}: only signatures under the .sig tag count, which the launcher reads",
                 contract.signatures.sources.name()
             ));
-            evidence::gather_tag(&place, &mut check).await;
+            evidence::gather_tag(place, check).await;
         }
     }
-    if args.roster.is_partial() {
-        return print(&check.report(), context);
-    }
+}
+
+/// What the contract's policies say about what was attested.
+pub(crate) async fn attested(
+    contract: &Contract,
+    place: &Place<'_>,
+    image: &Pinned,
+    signed_as: &[String],
+    context: &Context,
+) -> Result<Vec<PolicyReport>, Failure> {
     let now = u64::try_from(context.now()).unwrap_or_default();
     let mut policies = Vec::new();
-    for policy in &ContractPolicy::of_contract(&contract, now)? {
-        let mut attestations = policy.check(&image).signed_as(args.roster.signed_as.iter().cloned());
-        evidence::gather_attestations(&place, &mut attestations).await;
+    for policy in &ContractPolicy::of_contract(contract, now)? {
+        let mut attestations = policy.check(image).signed_as(signed_as.iter().cloned());
+        evidence::gather_attestations(place, &mut attestations).await;
         policies.push(PolicyReport { name: policy.name().to_owned(), report: Some(attestations.report()) });
     }
-    print_all(&check.report(), &policies, context)
+    Ok(policies)
 }
 
 /// Prints the report and turns its verdict into an exit status.

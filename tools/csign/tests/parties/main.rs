@@ -18,6 +18,8 @@ mod layouts_cli;
 mod offline;
 mod policies_cli;
 mod policy;
+mod preflight;
+mod preflight_scene;
 mod publishing;
 mod requests;
 mod rosters;
