@@ -7,7 +7,7 @@ use csign_sbom::Contents;
 use crate::failure::Failure;
 
 /// All layers together may unpack to this many bytes.
-const MAX_UNPACKED: u64 = 4 << 30;
+pub(crate) const MAX_UNPACKED: u64 = 4 << 30;
 
 /// An image's contents.
 pub(crate) struct ImageContents {

@@ -261,7 +261,7 @@ impl RosterArgs {
 }
 
 /// Content that is not what its digest says is no image that anyone signed.
-fn damaged(error: OciError) -> Failure {
+pub(crate) fn damaged(error: OciError) -> Failure {
     match error {
         OciError::Mismatch { .. } | OciError::Size { .. } => {
             Failure::rejected(format_args!("the layout is damaged: {error}"))

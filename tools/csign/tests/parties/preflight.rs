@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use simulator::registry::{Effect, Fault};
 
 use crate::{
-    preflight_scene::{Scene, contract, scene},
+    preflight_scene::{Scene, contract, scene, scene_with},
     world::World,
 };
 
@@ -123,6 +123,34 @@ fn another_party_that_did_not_sign_fails_its_row() {
     scene.world.key("eve");
     scene.world.csign(&["sign", &image, "--key", "eve.key"]).expect(0, &[]);
     only(&scene, &[], 1, "signature of bob", "failed");
+}
+
+#[test]
+fn under_a_threshold_whoever_is_not_needed_fails_no_row() {
+    let scene = scene_with("[signatures]\nthreshold = 2\n");
+    let as_bob =
+        ["preflight", "--request", "request.json", "--party", "bob", "--without", "rebuild,approval,policies,instance"];
+    scene.world.csign(&as_bob).expect(0, &["READY", "MISSING: no signature under this key; 2 of 3 are enough"]);
+}
+
+#[test]
+fn what_the_contracts_policies_refuse_or_miss_fails_the_row_of_its_party() {
+    let scene = scene_with(
+        "[[policy]]\nname = \"review\"\npredicate_type = \"https://example.com/review\"\n\
+         rego = '''package signature\ndefault allow = false\nallow { input.predicate.foo == \"bar\" }'''\n",
+    );
+    let attest = |party: &str, value: &str| {
+        scene.world.write("p.json", &json!({"foo": value}).to_string());
+        let (image, key) = (scene.world.image(), format!("{party}.key"));
+        let kind = "https://example.com/review";
+        scene.world.csign(&["attest", &image, "--key", &key, "--type", kind, "--predicate", "p.json"]).expect(0, &[]);
+    };
+    attest("builder", "bar");
+    only(&scene, &[], 1, "attestation of bob", "failed");
+    attest("bob", "bar");
+    scene.preflight(&[]).expect(0, &["READY", "review: yours: to be given", "2 awaited"]);
+    attest("bob", "not bar");
+    only(&scene, &[], 1, "attestation of bob", "failed");
 }
 
 #[test]

@@ -33,11 +33,16 @@ fn keys() -> Vec<(String, Vec<u8>)> {
 
 /// Builder, alice and bob; alice is about to approve, the others have signed.
 pub(crate) fn scene() -> Scene {
+    scene_with("")
+}
+
+/// The same with more tables in the contract.
+pub(crate) fn scene_with(more: &str) -> Scene {
     let world = World::new();
     for (name, bytes) in KEYS.get_or_init(keys) {
         fs::write(world.path(name), bytes).expect("a key");
     }
-    world.write("collaboration.toml", &contract(&world, &["builder", "alice", "bob"], ""));
+    world.write("collaboration.toml", &contract(&world, &["builder", "alice", "bob"], more));
     let contract = Contract::from_toml(&world.read("collaboration.toml")).expect("a contract");
     let config = ContainerConfig {
         user: "65532:65532".to_owned(),

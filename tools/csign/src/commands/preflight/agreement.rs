@@ -15,6 +15,7 @@ use super::{
     row::{Part, Row, Status},
 };
 use crate::{
+    commands::roster::damaged,
     context::{Context, read},
     failure::Failure,
 };
@@ -49,7 +50,7 @@ pub(super) fn rebuilt(subject: &Subject<'_>) -> Row {
 }
 
 fn layout(subject: &Subject<'_>, path: &Path) -> Result<Row, Failure> {
-    let ours = Layout::open(path)?.check_image()?.digest;
+    let ours = Layout::open(path)?.check_image().map_err(damaged)?.digest;
     if ours == subject.image.digest {
         return Ok(Row::new(
             "rebuild",

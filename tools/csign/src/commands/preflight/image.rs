@@ -1,14 +1,19 @@
 //! What the image itself says: launch policy, user, entry point, and the contract that is baked into it.
 
 use csign_lint::{Document, lint};
-use csign_oci::Layout;
-use csign_registry::Progress;
+use csign_oci::{Layout, Manifest, Pinned, json};
+use csign_registry::{Progress, TagOrDigest};
 
 use super::{
     Subject,
     row::{Row, Status},
 };
-use crate::{contents::ImageContents, context::Context, failure::Failure};
+use crate::{
+    commands::roster::damaged,
+    contents::{ImageContents, MAX_UNPACKED},
+    context::Context,
+    failure::Failure,
+};
 
 pub(super) async fn rows(subject: &Subject<'_>, context: &Context) -> Vec<Row> {
     let contents = match read(subject, context).await {
@@ -31,12 +36,23 @@ pub(super) async fn rows(subject: &Subject<'_>, context: &Context) -> Vec<Row> {
 /// Reads the image from the layout, or pulls it into a temporary one: every byte is checked against its digest.
 async fn read(subject: &Subject<'_>, context: &Context) -> Result<ImageContents, Failure> {
     if let Some(layout) = subject.layout {
-        layout.check_image()?;
+        layout.check_image().map_err(damaged)?;
         return ImageContents::read(layout);
+    }
+    let client = context.registry()?;
+    let Pinned { repository, digest, .. } = subject.image;
+    let manifest = client.manifest(repository, &TagOrDigest::Digest(*digest)).await?;
+    let manifest = manifest.ok_or_else(|| Failure::could_not_check("the image is not in the registry"))?;
+    let manifest: Manifest = json::from_slice(&manifest.bytes).map_err(Failure::could_not_check)?;
+    let size = manifest.layers.iter().fold(manifest.config.size, |size, layer| size.saturating_add(layer.size));
+    if size > MAX_UNPACKED {
+        return Err(Failure::could_not_check(format_args!(
+            "the image says that it has {size} bytes, too many to pull"
+        )));
     }
     let directory = tempfile::tempdir()
         .map_err(|error| Failure::could_not_check(format_args!("making a temporary directory: {error}")))?;
     let builder = Layout::create(directory.path().join("image"))?;
-    let layout = context.registry()?.pull_layout(subject.image, builder, &Progress::none()).await?;
+    let layout = client.pull_layout(subject.image, builder, &Progress::none()).await?;
     ImageContents::read(&layout)
 }

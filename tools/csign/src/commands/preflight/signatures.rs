@@ -55,19 +55,15 @@ fn of_report(subject: &Subject<'_>, check: &'static str, report: &ImageReport) -
                 Row::new(check, Status::Awaited, "yours: to be given")
             }
             PartyStatus::Missing if yet(&party.party) => Row::new(check, Status::Awaited, detail),
-            PartyStatus::Unchecked => {
+            PartyStatus::Unchecked if !enough => {
                 let why = report.unchecked.first().cloned().unwrap_or_default();
                 Row::new(check, Status::Unknown, format!("{detail}: {why}"))
                     .advice("nothing is known to be wrong; repeat when everything can be read")
             }
             // Whoever can write to the registry can add a bad signature, which must not undo what is enough.
             _ if enough => {
-                let detail = format!(
-                    "{}: {detail}; {} of {} must have, and have",
-                    party.status.word(),
-                    report.required,
-                    report.parties.len()
-                );
+                let wanted = format!("{} of {} are enough", report.required, report.parties.len());
+                let detail = format!("{}: {detail}; {wanted}", party.status.word());
                 Row::new(check, Status::Ok, detail)
             }
             status => Row::new(check, Status::Failed, format!("{}: {detail}", status.word()))
