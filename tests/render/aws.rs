@@ -16,7 +16,7 @@ use simulator::{
 };
 
 use crate::{
-    admission::{container, vm},
+    released::{container, vm},
     scene::{contract, render_with, settings},
 };
 
@@ -36,7 +36,7 @@ fn document(settings: &Settings, name: &str) -> Value {
 }
 
 /// Does a statement's condition hold? `StringEquals` and `StringLike` over one value; an absent key is false.
-fn holds(condition: &Value, context: &Map<String, Value>) -> bool {
+pub(crate) fn holds(condition: &Value, context: &Map<String, Value>) -> bool {
     let any = |wanted: &Value, test: &dyn Fn(&str) -> bool| match wanted {
         Value::Array(all) => all.iter().any(|one| test(one.as_str().unwrap())),
         one => test(one.as_str().unwrap()),
@@ -64,7 +64,7 @@ fn like(pattern: &str, text: &str) -> bool {
 }
 
 /// What AWS makes of a token: the audience, and each session tag.
-fn context(token: &str) -> Map<String, Value> {
+pub(crate) fn context(token: &str) -> Map<String, Value> {
     use base64::Engine as _;
     let payload = token.split('.').nth(1).unwrap();
     let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap();
@@ -186,8 +186,18 @@ fn moto_takes_everything_twice_and_keeps_the_documents_as_they_are() {
             .env("AWS_SECRET_ACCESS_KEY", "secret-of-the-test");
         Finished::of(command.args(arguments))
     };
+    assert_eq!(run("bash".as_ref(), &["aws.sh", "--check"]).code, Some(1), "nothing is there yet");
     run("bash".as_ref(), &["aws.sh"]).success();
     run("bash".as_ref(), &["aws.sh"]).success();
+    run("bash".as_ref(), &["aws.sh", "--check"]).success();
+    let drift = document(&moto(), "aws-trust-policy.json").to_string().replace("STABLE", "USABLE");
+    fs::write(bench.path("drift.json"), drift).unwrap();
+    let update = ["iam", "update-assume-role-policy", "--role-name", "csign-workload", "--policy-document"];
+    run(&aws, &[&update[..], &["file://drift.json"]].concat()).success();
+    let checked = run("bash".as_ref(), &["aws.sh", "--check"]);
+    assert!(checked.code == Some(1) && checked.stdout.contains("differs aws-trust-policy.json"), "{checked}");
+    run("bash".as_ref(), &["aws.sh"]).success();
+    run("bash".as_ref(), &["aws.sh", "--check"]).success();
     let shown = |arguments: &[&str]| -> Value {
         serde_json::from_str(&run(&aws, &[arguments, &["--output", "json"]].concat()).success()).unwrap()
     };

@@ -8,6 +8,8 @@ mod aws;
 mod command;
 mod gcloud;
 mod hostile;
+mod released;
+mod rotate;
 mod scene;
 mod terraform;
 mod vault;

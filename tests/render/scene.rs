@@ -208,5 +208,5 @@ impl Cloud {
 
 /// Does this call of gcloud change something?
 pub(crate) fn mutates(call: &[String]) -> bool {
-    !call.iter().any(|word| ["describe", "list", "get-iam-policy"].contains(&word.as_str()))
+    !call.iter().any(|word| ["describe", "list", "get-iam-policy", "read"].contains(&word.as_str()))
 }

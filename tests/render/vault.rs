@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use simulator::{Config, Simulator, attestation::TokenOptions};
 
 use crate::{
-    admission::{container, vm},
+    released::{container, vm},
     scene::{contract, rendered},
 };
 
@@ -21,7 +21,7 @@ const TOKEN: &str = "token-of-the-test";
 const JWKS: &str = "/service_accounts/v1/metadata/jwk/signer@confidentialspace-sign.iam.gserviceaccount.com";
 
 /// OpenBao in memory with what was rendered, and the issuer whose keys it knows.
-struct Bao {
+pub(crate) struct Bao {
     bench: Bench,
     address: SocketAddr,
     simulator: Simulator,
@@ -30,7 +30,7 @@ struct Bao {
 }
 
 impl Bao {
-    fn with(files: &Files) -> Option<Self> {
+    pub(crate) fn with(files: &Files) -> Option<Self> {
         let program = peer("bao")?;
         let bench = Bench::new();
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
@@ -50,19 +50,28 @@ impl Bao {
             }
             thread::sleep(Duration::from_millis(100));
         }
-        for (name, file) in files {
-            fs::write(bao.bench.path(name), &file.text).unwrap();
-        }
-        // The real issuer's discovery is out of reach; everything else is as rendered.
-        let mut config: Value = serde_json::from_str(&files["vault-config.json"].text).unwrap();
-        let members = config.as_object_mut().unwrap();
-        assert_eq!(members.remove("oidc_discovery_url"), Some(json!("https://confidentialcomputing.googleapis.com")));
-        members.insert("jwks_url".to_owned(), json!(format!("{}{JWKS}", bao.simulator.endpoint())));
-        fs::write(bao.bench.path("vault-config.json"), config.to_string()).unwrap();
+        bao.place(files);
         bao.run(&["secrets", "enable", "transit"]).success();
         bao.run(&["write", "-f", "transit/keys/collaborator-1"]).success();
         bao.run(&["write", "-f", "transit/keys/other"]).success();
         Some(bao)
+    }
+
+    /// Puts files where the script is run. The real issuer's discovery is out of reach; everything else is as rendered.
+    pub(crate) fn place(&self, files: &Files) {
+        for (name, file) in files {
+            fs::write(self.bench.path(name), &file.text).unwrap();
+        }
+        let keys = format!("{}{JWKS}", self.simulator.endpoint());
+        let mut config: Value = serde_json::from_str(&files["vault-config.json"].text).unwrap();
+        let members = config.as_object_mut().unwrap();
+        assert_eq!(members.remove("oidc_discovery_url"), Some(json!("https://confidentialcomputing.googleapis.com")));
+        members.insert("jwks_url".to_owned(), json!(keys));
+        fs::write(self.bench.path("vault-config.json"), config.to_string()).unwrap();
+        let script = &files["vault.sh"].text;
+        let discovery = "'oidc_discovery_url' '\"https://confidentialcomputing.googleapis.com\"'";
+        assert!(script.contains(discovery));
+        fs::write(self.bench.path("vault.sh"), script.replace(discovery, &format!("'jwks_url' '\"{keys}\"'"))).unwrap();
     }
 
     fn command(&self, program: &std::path::Path, token: &str) -> std::process::Command {
@@ -72,7 +81,7 @@ impl Bao {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Finished {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
         self.run_as(TOKEN, arguments)
     }
 
@@ -81,8 +90,12 @@ impl Bao {
     }
 
     /// Runs the rendered script.
-    fn script(&self, arguments: &[&str]) -> Finished {
-        let mut command = self.command("bash".as_ref(), TOKEN);
+    pub(crate) fn script(&self, arguments: &[&str]) -> Finished {
+        self.script_as(TOKEN, arguments)
+    }
+
+    fn script_as(&self, token: &str, arguments: &[&str]) -> Finished {
+        let mut command = self.command("bash".as_ref(), token);
         let path = std::env::var_os("PATH").unwrap_or_default();
         let bin = peer("bao").unwrap().parent().unwrap().to_path_buf();
         let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path))).unwrap();
@@ -90,7 +103,11 @@ impl Bao {
     }
 
     fn login(&self, change: impl FnOnce(&mut Value)) -> Finished {
-        let options = TokenOptions { audience: audience(), nonces: Vec::new() };
+        self.login_for(audience(), change)
+    }
+
+    pub(crate) fn login_for(&self, audience: String, change: impl FnOnce(&mut Value)) -> Finished {
+        let options = TokenOptions { audience, nonces: Vec::new() };
         let issuer = self.simulator.issuer();
         let mut claims = issuer.claims(&vm(), &container(), &options);
         change(&mut claims);
@@ -107,9 +124,30 @@ fn audience() -> String {
 fn the_agreed_workload_logs_in_to_openbao_and_no_mutated_token_does() {
     let files = rendered(Target::Vault, "collaborator=collaborator-1");
     let Some(bao) = Bao::with(&files) else { return };
+    assert_eq!(bao.script(&["--check"]).code, Some(1), "nothing is there yet");
     bao.script(&[]).success();
     bao.script(&[]).success();
     bao.script(&["--check"]).success();
+    // A check finds what someone changed, and a run sets it right.
+    let mut role: Value = serde_json::from_str(&files["vault-role.json"].text).unwrap();
+    role["bound_claims"]["/submods/container/image_digest"].as_array_mut().unwrap().push(json!(Digest::of("another")));
+    fs::write(bao.bench.path("drift.json"), role.to_string()).unwrap();
+    fs::write(bao.bench.path("drift.hcl"), "path \"*\" {\n  capabilities = [\"sudo\"]\n}\n").unwrap();
+    for change in [
+        &["write", "auth/jwt/role/csign-workload", "@drift.json"][..],
+        &["policy", "write", "csign-workload", "drift.hcl"],
+    ] {
+        bao.run(change).success();
+        let checked = bao.script(&["--check"]);
+        assert!(checked.code == Some(1) && checked.stdout.contains("differs "), "{checked}");
+        bao.script(&[]).success();
+        bao.script(&["--check"]).success();
+    }
+    assert_eq!(
+        bao.script_as("no-such-token", &["--check"]).code,
+        Some(3),
+        "what cannot be read is not taken for right"
+    );
 
     let login: Value = serde_json::from_str(&bao.login(|_| {}).success()).unwrap();
     let token = login["auth"]["client_token"].as_str().unwrap();

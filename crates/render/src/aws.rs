@@ -63,6 +63,30 @@ impl Names {
     }
 }
 
+/// The same for two images at once: the trust policy has a statement for each, so no image comes in by the other's terms.
+pub(crate) fn both(role: &Role, before: Input<'_>, after: Input<'_>) -> Result<Files, RenderError> {
+    const TRUST: &str = "aws-trust-policy.json";
+    let mut files = files(role, after)?;
+    let issuer = after.contract.environment.issuer();
+    let host = host(issuer);
+    let mut policy = trust(before, &Names::of(before.contract, &before.settings.aws)?, host)?;
+    let new = trust(after, &Names::of(after.contract, &after.settings.aws)?, host)?;
+    if let (Some(statements), Some(more)) = (policy["Statement"].as_array_mut(), new["Statement"].as_array()) {
+        for statement in more {
+            if !statements.contains(statement) {
+                statements.push(statement.clone());
+            }
+        }
+    }
+    files.insert(TRUST.to_owned(), json_file(&policy));
+    Ok(files)
+}
+
+/// An issuer as Amazon names it.
+fn host(issuer: &str) -> &str {
+    issuer.split_once("://").map_or(issuer, |(_, host)| host)
+}
+
 /// Documents and the script that gives them to AWS.
 pub(crate) fn files(role: &Role, input: Input<'_>) -> Result<Files, RenderError> {
     let wrong = || RenderError::Role { target: "aws", role: role.to_string(), wanted: "collaborator=NAME" };
@@ -70,7 +94,7 @@ pub(crate) fn files(role: &Role, input: Input<'_>) -> Result<Files, RenderError>
     input.contract.collaborator(name).ok_or_else(wrong)?;
     let names = Names::of(input.contract, &input.settings.aws)?;
     let issuer = input.contract.environment.issuer();
-    let host = issuer.split_once("://").map_or(issuer, |(_, host)| host);
+    let host = host(issuer);
     let provider = json!({"Url": issuer, "ClientIDList": [names.audience]});
     // By a file: on its command line, aws would fetch what looks like a URL.
     let client = json!({
@@ -222,6 +246,7 @@ fn script(names: &Names, host: &str) -> String {
     format!(
         r#"#!/usr/bin/env bash
 # Written by csign render aws. Makes what is missing and writes the policies anew; run it as often as you like.
+# --check reads, and says what is missing or differs; exit status 1 if anything does, 3 if something could not be read.
 set -euo pipefail
 cd "$(dirname "$0")"
 export AWS_REGION='{region}' AWS_DEFAULT_REGION='{region}' AWS_PAGER=
@@ -241,6 +266,22 @@ there() {{
   fi
   rm -f "$errors"
   return "$status"
+}}
+
+changes=0
+
+differs() {{
+  changes=1
+  printf 'differs %s\n' "$1"
+}}
+
+# same FILE: is that what was found, apart from spaces, of which no text in it has any?
+same() {{
+  if [ "$(tr -d '[:space:]' <<<"$found")" = "$(tr -d '[:space:]' <"$1")" ]; then
+    printf 'ok      %s\n' "$1"
+  else
+    differs "$1"
+  fi
 }}
 
 account=$(aws sts get-caller-identity --query Account --output text) || exit 3
@@ -274,6 +315,28 @@ case ${{1:-}} in
       BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
     aws s3api put-bucket-policy --bucket "$bucket" --policy file://aws-bucket-policy.json
     ;;
+  --check)
+    if there NoSuchEntity iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" \
+      --query ClientIDList --output text && tr '\t' '\n' <<<"$found" | grep -Fxq -- "$audience"; then
+      printf 'ok      provider\n'
+    else
+      differs provider
+    fi
+    there NoSuchEntity iam get-role --role-name "$role" --query Role.AssumeRolePolicyDocument --output json || found=
+    same aws-trust-policy.json
+    there NoSuchEntity iam get-role-policy --role-name "$role" --policy-name csign --query PolicyDocument \
+      --output json || found=
+    same aws-role-policy.json
+    if there NotFoundException kms describe-key --key-id "$alias" --query KeyMetadata.KeyId --output text; then
+      there NotFoundException kms get-key-policy --key-id "$found" --policy-name default --query Policy \
+        --output text || found=
+    fi
+    same aws-key-policy.json
+    there 'NoSuchBucketPolicy|NoSuchBucket' s3api get-bucket-policy --bucket "$bucket" --query Policy \
+      --output text || found=
+    same aws-bucket-policy.json
+    exit "$changes"
+    ;;
   --teardown)
     # Bucket and key stay: they are the data.
     aws iam delete-role-policy --role-name "$role" --policy-name csign
@@ -281,7 +344,7 @@ case ${{1:-}} in
     aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$provider"
     ;;
   *)
-    echo 'usage: aws.sh [--teardown]' >&2
+    echo 'usage: aws.sh [--check | --teardown]' >&2
     exit 2
     ;;
 esac

@@ -23,6 +23,24 @@ pub struct Rules {
     pub mapping: BTreeMap<&'static str, String>,
     /// CEL over `assertion`, `google` and `attribute`.
     pub condition: String,
+    /// What they were made of: one, or while images change several.
+    admissions: Vec<Admission>,
+}
+
+/// What one contract asks of a token. Whoever is admitted fulfils all of one, not some of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Admission {
+    platform: Vec<String>,
+    images: Images,
+    signers: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Images {
+    /// These.
+    Digests(Vec<Digest>),
+    /// Any of a repository, whose references begin like this.
+    Repository(String),
 }
 
 /// The rules under which the workload of `contract` gets an identity.
@@ -31,44 +49,99 @@ pub struct Rules {
 /// No image for [`Grant::Digest`]; no signer whom a token can show for [`Grant::Signers`]; a text that is too long.
 pub fn rules(contract: &Contract, grant: Grant, digests: &[Digest]) -> Result<Rules, RenderError> {
     let signers = signers(contract);
-    let mut clauses = platform(contract);
-    match grant {
+    let images = match grant {
         Grant::Digest if digests.is_empty() => return Err(RenderError::NoDigest("the grant \"digest\"")),
-        Grant::Digest => {
-            let list: Vec<String> = digests.iter().map(|digest| quote(&digest.to_string())).collect();
-            clauses.push(format!("assertion.submods.container.image_digest in [{}]", list.join(", ")));
-        }
+        Grant::Digest => Images::Digests(digests.to_vec()),
         Grant::Signers if signers.is_empty() => return Err(RenderError::NoReadableSigner),
-        Grant::Signers => {
-            let prefix = format!("{}@sha256:", contract.image.repository);
-            clauses.push(format!("assertion.submods.container.image_reference.startsWith({})", quote(&prefix)));
-        }
-    }
-    clauses.extend(signers.iter().cloned());
-    let condition = within("attribute condition", clauses.join(" && "), MAX_CONDITION)?;
-    let container = "assertion.submods.container";
-    let mut mapping = BTreeMap::from([
-        // The token's own `sub` can be longer than the 127 bytes that a subject may have.
-        (
-            "google.subject",
-            format!(
-                "\"gcpcs::\" + {container}.image_digest + \"::\" + assertion.submods.gce.project_number + \"::\" + assertion.submods.gce.instance_id"
+        Grant::Signers => Images::Repository(format!("{}@sha256:", contract.image.repository)),
+    };
+    Rules::of(vec![Admission { platform: platform(contract), images, signers }])
+}
+
+impl Rules {
+    fn of(admissions: Vec<Admission>) -> Result<Self, RenderError> {
+        let clauses: Vec<Vec<String>> = admissions.iter().map(Admission::clauses).collect();
+        let condition = within("attribute condition", any_of(&clauses), MAX_CONDITION)?;
+        let container = "assertion.submods.container";
+        let mut mapping = BTreeMap::from([
+            // The token's own `sub` can be longer than the 127 bytes that a subject may have.
+            (
+                "google.subject",
+                format!(
+                    "\"gcpcs::\" + {container}.image_digest + \"::\" + assertion.submods.gce.project_number + \"::\" + assertion.submods.gce.instance_id"
+                ),
             ),
-        ),
-        ("attribute.image_digest", format!("{container}.image_digest")),
-        ("attribute.project_id", "assertion.submods.gce.project_id".to_owned()),
-        ("attribute.instance_id", "assertion.submods.gce.instance_id".to_owned()),
-    ]);
-    if !signers.is_empty() {
-        let signed = format!("{} ? {} : {}", signers.join(" && "), quote(AGREED), quote("unsigned"));
-        // A provider of many parties has no room for it; only the grant "signers" needs it.
-        match within("attribute mapping", signed, MAX_MAPPING) {
-            Ok(signed) => _ = mapping.insert("attribute.agreement", signed),
-            Err(error) if grant == Grant::Signers => return Err(error),
-            Err(_) => {}
+            ("attribute.image_digest", format!("{container}.image_digest")),
+            ("attribute.project_id", "assertion.submods.gce.project_id".to_owned()),
+            ("attribute.instance_id", "assertion.submods.gce.instance_id".to_owned()),
+        ]);
+        let signers: Vec<Vec<String>> = admissions.iter().map(|admission| admission.signers.clone()).collect();
+        if signers.iter().all(|signers| !signers.is_empty()) {
+            let signed = format!("{} ? {} : {}", any_of(&signers), quote(AGREED), quote("unsigned"));
+            // A provider of many parties has no room for it; only the grant "signers" needs it.
+            let needed = admissions.iter().any(|admission| matches!(admission.images, Images::Repository(_)));
+            match within("attribute mapping", signed, MAX_MAPPING) {
+                Ok(signed) => _ = mapping.insert("attribute.agreement", signed),
+                Err(error) if needed => return Err(error),
+                Err(_) => {}
+            }
         }
+        Ok(Self { mapping, condition, admissions })
     }
-    Ok(Rules { mapping, condition })
+
+    /// The rules that admit whom these or `other` admit, and nobody else: an image of the one under the other's terms is
+    /// still refused.
+    ///
+    /// # Errors
+    /// A text that is too long.
+    pub(crate) fn or(&self, other: &Self) -> Result<Self, RenderError> {
+        let mut admissions = self.admissions.clone();
+        for more in &other.admissions {
+            let Admission { platform, images, signers } = more;
+            let same = admissions.iter_mut().find(|one| one.platform == *platform && one.signers == *signers);
+            match (same.map(|one| &mut one.images), images) {
+                (Some(Images::Digests(have)), Images::Digests(digests)) => {
+                    let new: Vec<Digest> = digests.iter().filter(|digest| !have.contains(digest)).copied().collect();
+                    have.extend(new);
+                }
+                (Some(have), images) if have == images => {}
+                _ => admissions.push(more.clone()),
+            }
+        }
+        Self::of(admissions)
+    }
+}
+
+impl Admission {
+    fn clauses(&self) -> Vec<String> {
+        let image = match &self.images {
+            Images::Digests(digests) => {
+                let list: Vec<String> = digests.iter().map(|digest| quote(&digest.to_string())).collect();
+                format!("assertion.submods.container.image_digest in [{}]", list.join(", "))
+            }
+            Images::Repository(prefix) => {
+                format!("assertion.submods.container.image_reference.startsWith({})", quote(prefix))
+            }
+        };
+        [self.platform.as_slice(), &[image], &self.signers].concat()
+    }
+}
+
+/// All clauses of one of the lists: what they have in common once, then what tells them apart.
+fn any_of(lists: &[Vec<String>]) -> String {
+    let (first, others) = lists.split_first().map_or((&[][..], lists), |(first, others)| (first.as_slice(), others));
+    let common: Vec<&String> = first.iter().filter(|clause| others.iter().all(|list| list.contains(clause))).collect();
+    let rest = |list: &Vec<String>| -> Vec<String> {
+        list.iter().filter(|clause| !common.contains(clause)).cloned().collect()
+    };
+    let rests: Vec<Vec<String>> = lists.iter().map(rest).collect();
+    let mut clauses: Vec<String> = common.iter().map(|clause| (*clause).clone()).collect();
+    // With one that asks for nothing more, whoever has what is common is admitted.
+    if rests.iter().all(|rest| !rest.is_empty()) {
+        let alternatives: Vec<String> = rests.iter().map(|rest| rest.join(" && ")).collect();
+        clauses.push(format!("({})", alternatives.join(" || ")));
+    }
+    clauses.join(" && ")
 }
 
 /// What the machine must be and whose it must be.

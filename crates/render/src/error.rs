@@ -58,6 +58,28 @@ pub enum RenderError {
         "the grant \"signers\" has nothing to rest on: Confidential Space reads the keys of no party that must sign"
     )]
     NoReadableSigner,
+    /// The images are the same.
+    #[error("the image {0} is to be replaced by itself")]
+    SameDigest(csign_oci::Digest),
+    /// Old and new image cannot be admitted side by side.
+    #[error("{at} changes from {from:?} to {to:?}, which is a migration and no rotation")]
+    Migration {
+        /// The member of the contract.
+        at: String,
+        /// What it was.
+        from: String,
+        /// What it is to be.
+        to: String,
+    },
+    /// Nothing of this role names an image.
+    #[error("{0} has nothing to do in this rotation: the contract stays as it is")]
+    NoPart(String),
+    /// Vault compares each claim with a list, so it cannot keep two contracts apart.
+    #[error("{0} differs between the contracts, and a role in Vault cannot ask for one or the other")]
+    VaultDiffers(String),
+    /// One image cannot be told from the others that all signed.
+    #[error("{0} releases the key to every image that all signed, so none of them can be revoked")]
+    SignersKeep(String),
 }
 
 impl RenderError {
@@ -73,6 +95,17 @@ impl RenderError {
             Self::NoDigest(_) => "--digest sha256:… names the image that all agreed on",
             Self::ManyDigests(_) => "give one --digest; the others are for collaborators, who may admit several",
             Self::TooLong { .. } => "admit fewer images at once, or let collaborator.grant be \"signers\"",
+            Self::SameDigest(_) => "--from names the image that runs now, --to the one that is to run",
+            Self::Migration { .. } => {
+                "set the new deployment up beside the old one with csign render, move, and tear the old one down"
+            }
+            Self::NoPart(_) => "let collaborators and the operator do their parts",
+            Self::VaultDiffers(_) => {
+                "let vault.role name another role for the new contract, made with csign render vault"
+            }
+            Self::SignersKeep(_) => {
+                "let collaborator.grant be \"digest\" and rotate again; or revoke without --to: then nothing is admitted"
+            }
             Self::NoReadableSigner => {
                 "let the parties sign with ECDSA P-256 or RSA keys, or let collaborator.grant be \"digest\""
             }

@@ -11,6 +11,7 @@ mod gcloud;
 mod model;
 mod names;
 mod roles;
+mod rotation;
 mod settings;
 mod terraform;
 mod vault;
@@ -23,6 +24,7 @@ use csign_oci::Digest;
 
 pub use condition::{Rules, rules};
 pub use error::RenderError;
+pub use rotation::{Change, Phase, PhaseName, Rotation, RotationPlan, RotationStep, rotate};
 pub use settings::{Aws, Builder, Collaborator, Grant, Operator, Protection, Settings, Trigger, Vault, VpcSc};
 
 use model::{Machine, On, Plan, Purpose, Resource, Step};
@@ -76,6 +78,20 @@ pub enum Target {
     VpcSc,
     /// The external-account file of a client inside the workload.
     Credentials,
+}
+
+impl Target {
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gcloud => "gcloud",
+            Self::Terraform => "terraform",
+            Self::Vault => "vault",
+            Self::Aws => "aws",
+            Self::VpcSc => "vpc-sc",
+            Self::Credentials => "credentials",
+        }
+    }
 }
 
 /// A file that was rendered.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use csign_oci::Digest;
 
+use crate::Rules;
+
 /// Everything that a role needs, in the order in which it can be made.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
@@ -15,6 +17,10 @@ pub(crate) struct Plan {
     pub(crate) contract: Digest,
     /// What must exist.
     pub(crate) steps: Vec<Step>,
+    /// What wrote it, for those who read what was written.
+    pub(crate) command: String,
+    /// Is it everything that the role needs? Part of it cannot be torn down.
+    pub(crate) is_whole: bool,
 }
 
 /// One thing, and why it is there.
@@ -72,15 +78,7 @@ pub(crate) enum Resource {
     /// A workload identity pool.
     Pool { project: String, id: String },
     /// An OIDC provider in it.
-    Provider {
-        project: String,
-        pool: String,
-        id: String,
-        issuer: String,
-        audience: String,
-        mapping: BTreeMap<&'static str, String>,
-        condition: String,
-    },
+    Provider { project: String, pool: String, id: String, issuer: String, audience: String, rules: Rules },
     /// Who holds a role on something; if exclusive, nobody else does.
     Members { on: On, role: &'static str, members: Vec<String>, exclusive: bool },
     /// Audit logs of everything that these services do with data.
@@ -93,6 +91,12 @@ pub(crate) enum Resource {
     Template(Machine),
     /// A managed group of such machines.
     Group { project: String, zone: String, name: String, template: String, size: u32 },
+    /// This must not be there any more: a right, a provider, a machine.
+    Gone(Box<Resource>),
+    /// The workload of this image used a key of the project, as its audit log of these days says.
+    Used { project: String, pool: String, digest: Digest },
+    /// No machine of the project runs this image.
+    NoMachine { project: String, reference: String },
     /// A service perimeter.
     Perimeter { policy: String, name: String, number: String, services: Vec<&'static str>, ingress: serde_json::Value },
 }

@@ -47,9 +47,11 @@ pub(crate) fn files(role: &Role, input: Input<'_>) -> Result<Files, RenderError>
                 ingress: ingress.clone(),
             },
         }],
+        command: format!("csign render vpc-sc --role {role}"),
+        is_whole: true,
     };
     let terraform = terraform::document(&plan);
-    let script = crate::File { text: gcloud::text(&plan, "vpc-sc"), executable: true };
+    let script = crate::File { text: gcloud::text(&plan), executable: true };
     Ok(Files::from([
         (format!("vpc-sc-{name}.sh"), script),
         (format!("vpc-sc-{name}.ingress.json"), json_file(&ingress)),

@@ -17,9 +17,9 @@ WHERE = ["project", "location", "region", "zone", "keyring", "key", "workload-id
 VERBS = {
     "describe", "create", "update", "delete", "undelete", "enable", "list", "destroy", "resize", "rm",
     "create-oidc", "update-oidc", "start-update", "get-iam-policy", "set-iam-policy", "add-iam-policy-binding",
-    "remove-iam-policy-binding",
+    "remove-iam-policy-binding", "read",
 }
-READS = {"describe", "list", "get-iam-policy"}
+READS = {"describe", "list", "get-iam-policy", "read"}
 
 
 def fail(text, status=1):
@@ -168,6 +168,8 @@ def content(group, positional, flags, old):
         thing.pop("disabled", None)
     elif group in ("compute instances", "compute instance-templates"):
         thing |= machine(flags)
+        if "zone" in flags:
+            thing["zone"] = f"https://c/zones/{flags['zone']}"
     elif group == "compute instance-groups managed":
         template = flags.get("template") or (flags.get("version") or "").removeprefix("template=")
         if template:
@@ -401,6 +403,14 @@ def main():
             for version in versions:
                 if version["name"].endswith("/" + positional):
                     version["state"] = "DESTROY_SCHEDULED"
+    elif group == "logging":
+        # Who decrypted, by project; the filter asks for one of them.
+        wanted = re.search(r'principalSubject:"(.*?)"', rest[0]).group(1)
+        used = state.get("used", {}).get(flags["project"], [])
+        show([{"timestamp": "2026-01-01T00:00:00Z"} for subject in used if wanted in subject][:int(flags["limit"])], flags)
+    elif group == "compute instances" and verb == "list":
+        here = f"|project={flags['project']}|"
+        show([thing for name, thing in sorted(things.items()) if name.startswith(group + "|") and here in name], flags)
     elif group == "storage" and verb == "rm":
         name = name_of("storage buckets", positional, {})
         need()

@@ -4,13 +4,14 @@ use super::shell::word;
 use crate::{Machine, On, Purpose, Resource};
 
 /// A call.
-pub(super) struct Call {
+pub(crate) struct Call {
     /// Which file of functions it needs.
     pub(super) file: &'static str,
     kind: &'static str,
     /// How many of the arguments name it: what its removal needs.
     names: usize,
     arguments: Vec<String>,
+    is_gone: bool,
 }
 
 /// As many characters as a line may have.
@@ -18,7 +19,7 @@ const LINE: usize = 110;
 
 impl Call {
     /// The call for a resource.
-    pub(super) fn of(resource: &Resource) -> Self {
+    pub(crate) fn of(resource: &Resource) -> Self {
         let (file, kind, names, arguments) = match resource {
             Resource::ProjectNumber { project, number } => ("project", "project_number", 1, words([project, number])),
             Resource::Services { project, services } => {
@@ -65,9 +66,10 @@ impl Call {
                 ("pubsub", "subscription", 2, arguments)
             }
             Resource::Pool { project, id } => ("pool", "pool", 2, words([project, id])),
-            Resource::Provider { project, pool, id, issuer, audience, mapping, condition } => {
-                let mut arguments = words([project, pool, id, issuer, audience, condition]);
-                arguments.extend(mapping.iter().map(|(attribute, expression)| format!("{attribute}={expression}")));
+            Resource::Provider { project, pool, id, issuer, audience, rules } => {
+                let mut arguments = words([project, pool, id, issuer, audience, &rules.condition]);
+                let mapping = rules.mapping.iter();
+                arguments.extend(mapping.map(|(attribute, expression)| format!("{attribute}={expression}")));
                 ("pool", "provider", 3, arguments)
             }
             Resource::Members { on, role, members, exclusive } => {
@@ -87,24 +89,39 @@ impl Call {
             Resource::Group { project, zone, name, template, size } => {
                 ("machine", "group", 3, words([project, zone, name, template, &size.to_string()]))
             }
+            Resource::Gone(resource) => return Self { is_gone: true, ..Self::of(resource) },
+            Resource::Used { project, pool, digest } => {
+                let filter = format!(
+                    "logName:\"cloudaudit.googleapis.com\" AND protoPayload.serviceName=\"cloudkms.googleapis.com\" AND \
+                     protoPayload.methodName=\"Decrypt\" AND NOT protoPayload.status.code>0 AND \
+                     protoPayload.authenticationInfo.principalSubject:\"{pool}/subject/gcpcs::{digest}::\""
+                );
+                ("evidence", "used", 2, words([project.as_str(), &digest.to_string(), &filter]))
+            }
+            Resource::NoMachine { project, reference } => ("evidence", "no_machine", 2, words([project, reference])),
             Resource::Perimeter { policy, name, number, services, ingress } => {
                 let rules = words([policy, name, number, &ingress.to_string(), &crate::vpc_sc::as_read(ingress)]);
                 ("perimeter", "perimeter", 2, [rules, words(services)].concat())
             }
         };
-        Self { file, kind, names, arguments }
+        Self { file, kind, names, arguments, is_gone: false }
     }
 
-    /// The line that makes it, or finds it right.
+    /// What it is, and what names it.
+    pub(crate) fn identity(&self) -> (&'static str, &[String]) {
+        (self.kind, self.arguments.get(..self.names).unwrap_or(&self.arguments))
+    }
+
+    /// The line that makes it, or finds it right; or removes what is not to be there.
     pub(super) fn creation(&self) -> String {
-        line(&format!("ensure_{}", self.kind), &self.arguments)
+        let (verb, arguments) = if self.is_gone { ("remove", self.identity().1) } else { ("ensure", &*self.arguments) };
+        line(&format!("{verb}_{}", self.kind), arguments)
     }
 
     /// The line that removes it; none for a role that nobody holds.
     pub(super) fn removal(&self) -> Option<String> {
         let nobody = self.arguments.last().is_some_and(|last| last == "--");
-        let names = self.arguments.get(..self.names)?;
-        (!nobody).then(|| line(&format!("remove_{}", self.kind), names))
+        (!nobody).then(|| line(&format!("remove_{}", self.kind), self.identity().1))
     }
 }
 

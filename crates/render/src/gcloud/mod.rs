@@ -4,13 +4,13 @@
 //! arguments, each quoted by [`shell::word`].
 
 mod call;
-mod shell;
+pub(crate) mod shell;
 
 use std::fmt::Write as _;
 
 use crate::{File, Files, Plan, RenderError};
 
-use call::Call;
+pub(crate) use call::Call;
 
 /// What every script begins with.
 const PRELUDE: &str = include_str!("prelude.sh");
@@ -18,19 +18,19 @@ const PRELUDE: &str = include_str!("prelude.sh");
 /// Renders a plan as a script.
 pub(crate) fn script(plan: &Plan) -> Result<Files, RenderError> {
     let name = format!("{}.sh", plan.role.replace('=', "-"));
-    Ok(Files::from([(name, File { text: text(plan, "gcloud"), executable: true })]))
+    Ok(Files::from([(name, File { text: text(plan), executable: true })]))
 }
 
-/// The script of a plan that was rendered for `target`.
-pub(crate) fn text(plan: &Plan, target: &str) -> String {
+/// The script of a plan.
+pub(crate) fn text(plan: &Plan) -> String {
     let calls: Vec<(&str, Call)> = plan.steps.iter().map(|step| (step.why, Call::of(&step.resource))).collect();
     let mut text = format!(
         "#!/usr/bin/env bash\n\
-         # Written by csign render {target} --role {role}, from the contract\n\
+         # Written by {command}, from the contract\n\
          # {contract}.\n\
          # Do not edit: what it says follows from the contract and the settings. --help says what it can do.\n\
          own_project={project}\n",
-        role = shell::word(&plan.role),
+        command = plan.command,
         contract = plan.contract,
         project = shell::quoted(&plan.project),
     );
@@ -49,8 +49,14 @@ pub(crate) fn text(plan: &Plan, target: &str) -> String {
     text.push_str(
         "}\n\n# The other way round, since what was made last rests on what was made first.\nnothing_left() {\n",
     );
-    for line in calls.iter().rev().filter_map(|(_, call)| call.removal()) {
-        let _ = writeln!(text, "{line}");
+    if plan.is_whole {
+        for line in calls.iter().rev().filter_map(|(_, call)| call.removal()) {
+            let _ = writeln!(text, "{line}");
+        }
+    } else {
+        text.push_str(
+            "  fail 2 'nothing was removed: this is a part of a deployment, and csign render writes the whole'\n",
+        );
     }
     text.push_str("}\n\n");
     text.push_str(END);
@@ -71,7 +77,7 @@ esac
 "#;
 
 /// The functions, by file.
-const FUNCTIONS: [(&str, &str); 16] = [
+const FUNCTIONS: [(&str, &str); 17] = [
     ("project", include_str!("functions/project.sh")),
     ("services", include_str!("functions/services.sh")),
     ("service_account", include_str!("functions/service_account.sh")),
@@ -88,4 +94,5 @@ const FUNCTIONS: [(&str, &str); 16] = [
     ("alert", include_str!("functions/alert.sh")),
     ("machine", include_str!("functions/machine.sh")),
     ("perimeter", include_str!("functions/perimeter.sh")),
+    ("evidence", include_str!("functions/evidence.sh")),
 ];

@@ -7,7 +7,7 @@ pub(super) fn word(text: &str) -> String {
 }
 
 /// `text` in single quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

@@ -1,9 +1,11 @@
 //! A collaborator: a key that encrypts, and a pool that gives the workload, and nothing else, an identity that may decrypt.
 
+use csign_contract::Contract;
+
 use super::{Steps, kms_algorithm, on};
 use crate::{
     Grant, Input, Purpose, RenderError, Resource,
-    condition::{AGREED, AGREEMENT, Rules, rules},
+    condition::{AGREED, AGREEMENT, rules},
     names::{self, KeyName, ProviderName},
     settings::required,
 };
@@ -18,7 +20,8 @@ struct Release<'a> {
 /// Adds what the collaborator needs; returns the collaborator's project.
 pub(super) fn steps(name: &str, input: Input<'_>, steps: &mut Steps) -> Result<String, RenderError> {
     let settings = &input.settings.collaborator;
-    let (party, collaborator) = input.contract.collaborator(name).ok_or_else(|| no_collaborator(name, input))?;
+    let (party, collaborator) =
+        input.contract.collaborator(name).ok_or_else(|| no_collaborator(name, input.contract))?;
     super::operator(input)?;
     let data = Release {
         key: KeyName::parse("party.collaborator.kms_key", &collaborator.kms_key)?,
@@ -114,7 +117,7 @@ fn provider(
     steps: &mut Steps,
 ) -> Result<Vec<String>, RenderError> {
     let grant = input.settings.collaborator.grant;
-    let Rules { mapping, condition } = rules(input.contract, grant, input.digests)?;
+    let rules = rules(input.contract, grant, input.digests)?;
     let name = &release.provider;
     steps.add(
         "Identities for programs outside, which prove themselves by an attestation token.",
@@ -128,8 +131,7 @@ fn provider(
             id: name.id.clone(),
             issuer: input.contract.environment.issuer().to_owned(),
             audience: release.audience.to_owned(),
-            mapping,
-            condition,
+            rules,
         },
     );
     Ok(match grant {
@@ -158,7 +160,8 @@ fn decrypters(release: &Release<'_>, role: &'static str, admitted: Vec<String>, 
     }
 }
 
-fn no_collaborator(name: &str, input: Input<'_>) -> RenderError {
-    let names: Vec<&str> = input.contract.collaborators().map(|(party, _)| party.name.as_str()).collect();
+/// Why there is no such role.
+pub(crate) fn no_collaborator(name: &str, contract: &Contract) -> RenderError {
+    let names: Vec<&str> = contract.collaborators().map(|(party, _)| party.name.as_str()).collect();
     RenderError::NoCollaborator(name.to_owned(), if names.is_empty() { "none".to_owned() } else { names.join(", ") })
 }

@@ -4,6 +4,8 @@ mod builder;
 mod collaborator;
 mod operator;
 
+pub(crate) use collaborator::no_collaborator;
+
 use csign_envelope::{PublicKey, SignatureAlgorithm};
 
 use crate::{
@@ -20,7 +22,14 @@ pub(crate) fn plan(role: &Role, input: Input<'_>) -> Result<Plan, RenderError> {
         Role::Operator => operator::steps(input, &mut steps)?,
         Role::Collaborator(name) => collaborator::steps(name, input, &mut steps)?,
     };
-    Ok(Plan { role: role.to_string(), project, contract: input.contract.digest(), steps: steps.0 })
+    Ok(Plan {
+        role: role.to_string(),
+        project,
+        contract: input.contract.digest(),
+        steps: steps.0,
+        command: format!("csign render gcloud --role {role}"),
+        is_whole: true,
+    })
 }
 
 /// The steps so far.

@@ -141,12 +141,12 @@ pub(super) fn blocks(resource: &Resource) -> Vec<Block> {
             id,
             json!({"project": project, "workload_identity_pool_id": id}),
         )],
-        Resource::Provider { project, pool, id, issuer, audience, mapping, condition } => vec![block(
+        Resource::Provider { project, pool, id, issuer, audience, rules } => vec![block(
             "google_iam_workload_identity_pool_provider",
             id,
             json!({
                 "project": project, "workload_identity_pool_id": pool, "workload_identity_pool_provider_id": id,
-                "attribute_mapping": mapping, "attribute_condition": condition,
+                "attribute_mapping": rules.mapping, "attribute_condition": rules.condition,
                 "oidc": {"issuer_uri": issuer, "allowed_audiences": [audience]},
             }),
         )],
@@ -193,6 +193,8 @@ pub(super) fn blocks(resource: &Resource) -> Vec<Block> {
                 },
             }),
         )],
+        // What is not in a configuration is removed, and what is no resource cannot be in it.
+        Resource::Gone(_) | Resource::Used { .. } | Resource::NoMachine { .. } => Vec::new(),
         Resource::Perimeter { policy, name, number, services, ingress } => {
             let policy = format!("accessPolicies/{policy}");
             let body = json!({

@@ -33,6 +33,7 @@ pub(crate) mod rebuild;
 pub(crate) mod render;
 pub(crate) mod request;
 pub(crate) mod roster;
+pub(crate) mod rotate;
 pub(crate) mod save;
 pub(crate) mod sbom;
 pub(crate) mod sign;

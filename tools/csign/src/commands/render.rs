@@ -80,13 +80,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> CommandResult {
     let role = args.role.as_ref().ok_or_else(|| {
         Failure::usage("no role is given").hint("--role builder, --role operator or --role collaborator=NAME")
     })?;
-    let settings = match &args.settings {
-        Some(path) => Settings::from_toml(&context::read_text(path)?).map_err(|e| Failure::from(e).in_file(path))?,
-        None => Settings::default(),
-    };
+    let settings = settings(args.settings.as_deref())?;
     let contract = context.contract(&args.contract.contract, args.contract.allow_simulated)?;
     let input = Input { contract: &contract, settings: &settings, digests: &args.digests };
     deliver(&csign_render::render(target, role, input)?, args, context)
+}
+
+/// What a party decides alone: the file's, or every default.
+pub(super) fn settings(path: Option<&Path>) -> Result<Settings, Failure> {
+    match path {
+        Some(path) => Settings::from_toml(&context::read_text(path)?).map_err(|e| Failure::from(e).in_file(path)),
+        None => Ok(Settings::default()),
+    }
 }
 
 /// Writes the files where they are wanted.
@@ -116,7 +121,7 @@ fn deliver(files: &Files, args: &Args, context: &Context) -> CommandResult {
 }
 
 /// Writes a file, unless it has this content already.
-fn write(path: &Path, file: &File, replace: bool) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, file: &File, replace: bool) -> Result<(), Failure> {
     if fs::read(path).is_ok_and(|old| old == file.text.as_bytes()) {
         return Ok(());
     }
