@@ -119,7 +119,7 @@ fn what_makes_no_sense_is_wrong_usage() {
         assert!(!bench.path("none").exists());
     }
     let without = ["rotate", "--from", &from, "--to", &to];
-    assert!(bench.run(peer::csign(), without).failure(2).contains("collaborator.encrypters"));
+    assert!(bench.run(peer::csign(), without).failure(2).contains("operator.publishers"));
 }
 
 #[test]
