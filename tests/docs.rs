@@ -48,3 +48,16 @@ fn every_file_that_the_architecture_names_exists() {
         code(&document).filter(is_file).filter(|name| !repository().join(name).is_file()).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md names files that are not there: {missing:?}");
 }
+
+#[test]
+fn the_page_of_the_workload_names_every_variable_and_path_that_it_reads() {
+    let setting = fs::read_to_string(repository().join("workload/src/setting.rs")).unwrap();
+    let contract = fs::read_to_string(repository().join("crates/contract/src/lib.rs")).unwrap();
+    let page = fs::read_to_string(repository().join("docs/commands/workload.md")).unwrap();
+    let shared = contract.lines().filter(|line| line.contains("PATH_IN_IMAGE") || line.contains("SIMULATOR_VARIABLE"));
+    let constants = setting.lines().chain(shared).filter(|line| line.contains("const "));
+    let named: Vec<&str> = constants.filter_map(|line| line.split_once(": &str = \"")?.1.split('"').next()).collect();
+    assert!(named.contains(&"CONTAINER_ROOT") && named.contains(&"/etc/csign/contract.json"), "{named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !code(&page).any(|code| code == **name)).collect();
+    assert!(missing.is_empty(), "docs/commands/workload.md does not name {missing:?}");
+}

@@ -73,6 +73,7 @@ enum Command {
     Publish(publish::Args),
     Connect(Box<connect::Args>),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// The command line as clap knows it, for completions and the reference.
@@ -142,6 +143,7 @@ async fn dispatch(command: Command, context: &Context) -> CommandResult {
         Command::Publish(args) => publish::run(&args, context).await,
         Command::Connect(args) => connect::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
+        Command::Man(args) => man::run(&args, context),
     }
 }
 

@@ -16,6 +16,7 @@ mod ingest;
 mod issuer;
 mod key_environment;
 mod launcher_socket;
+mod manual;
 mod policies;
 mod progress;
 mod provenance;
@@ -27,3 +28,4 @@ mod signature;
 mod sigstore_environment;
 
 pub use cli::{command, run};
+pub use manual::manual;

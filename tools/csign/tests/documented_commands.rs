@@ -155,7 +155,13 @@ fn every_command_line_in_documents_and_examples_is_understood() {
     let mut paths = Vec::new();
     files(&root, &mut paths);
     let mut found = Vec::new();
-    for path in paths.iter().filter(|path| !path.ends_with("docs/cli.md")) {
+    // Generated pages have forms of command lines, not command lines; their examples are those of the help texts.
+    let is_generated = |path: &Path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        path.parent().unwrap().ends_with("docs/commands")
+            && (name.starts_with("csign") || name.starts_with("simulator"))
+    };
+    for path in paths.iter().filter(|path| !is_generated(path)) {
         let place = path.strip_prefix(&root).unwrap().display().to_string();
         for line in shell_lines(path) {
             found.extend(command_lines(&line).into_iter().map(|words| (place.clone(), words)));

@@ -1,33 +1,34 @@
-//! `docs/cli.md` is what the program says about itself. `UPDATE_REFERENCE=1 cargo test -p csign --test reference` writes it.
+//! `docs/commands/csign*.md` is what the program says about itself, and its man pages are what `man` understands.
+//! `UPDATE_REFERENCE=1 cargo test --workspace reference` writes the pages.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path};
-
-fn render(command: &mut clap::Command, path: &str, out: &mut String) {
-    let help = command.render_long_help().to_string();
-    let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-    out.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
-    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    for name in names.iter().filter(|name| *name != "help") {
-        if let Some(sub) = command.find_subcommand_mut(name) {
-            render(sub, &format!("{path} {name}"), out);
-        }
-    }
-}
+use std::path::Path;
 
 #[test]
 fn the_reference_is_what_the_program_says() {
-    let mut command = csign::command().term_width(100);
-    command.build();
-    let mut want =
-        "# Command reference\n\nGenerated from the program; `tools/csign/tests/reference.rs` keeps it true.\n"
-            .to_owned();
-    render(&mut command, "csign", &mut want);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    let pages = csign::manual();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/commands");
     if std::env::var_os("UPDATE_REFERENCE").is_some() {
-        fs::write(&path, &want).expect("write the reference");
+        csign_manual::update(&directory, &pages).expect("write the reference");
     }
-    let have = fs::read_to_string(&path).unwrap_or_default();
-    assert!(have == want, "docs/cli.md is out of date: UPDATE_REFERENCE=1 cargo test -p csign --test reference");
+    let differences = csign_manual::compare(&directory, &pages).expect("read the reference");
+    assert!(
+        differences.is_empty(),
+        "docs/commands is out of date: {differences:?}\nUPDATE_REFERENCE=1 cargo test --workspace reference"
+    );
+}
+
+#[test]
+fn every_page_says_what_a_reader_looks_for() {
+    for page in csign::manual() {
+        let command = page.command();
+        assert!(!page.summary.is_empty() && !page.summary.ends_with('.'), "{command}: its summary");
+        assert!(!page.exit_statuses.is_empty(), "{command}: its exit statuses");
+        let has_example = page.path.len() == 1 || page.examples.iter().any(|line| line.contains(&command));
+        assert!(has_example, "{command} has no example of itself: {:?}", page.examples);
+        for item in page.options.iter().flat_map(|group| &group.members) {
+            assert!(!item.help.is_empty(), "{command} {} has no help", item.form);
+        }
+    }
 }

@@ -1,7 +1,8 @@
-//! The simulator as a program: `simulator up`, `run`, `gcloud`, `audit`, `init`, `demo`.
+//! The simulator as a program: `simulator up`, `run`, `gcloud`, `audit`, `init`, `demo`, `man`.
 
 mod commands;
 mod demo;
+mod manual;
 
 use std::{
     ffi::OsString,
@@ -12,11 +13,18 @@ use std::{
 use clap::{Parser, Subcommand};
 use simulator::launcher;
 
-use crate::commands::{Usage, audit, gcloud, init, run, up};
+use crate::commands::{Usage, audit, gcloud, init, man, run, up};
+
+/// Exit statuses, printed under the help text.
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done
+  2  usage: called wrongly, or a configuration that makes no sense
+  3  could not be done: a file or port could not be used, or no simulator answered";
 
 /// Confidential Space and the Google APIs on one machine, for tests and demonstrations.
 #[derive(Parser)]
-#[command(name = "simulator", version, subcommand_required = true)]
+#[command(name = "simulator", version, after_help = AFTER_HELP, subcommand_required = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,6 +38,7 @@ enum Command {
     Audit(audit::Args),
     Init(init::Args),
     Demo(demo::Args),
+    Man(man::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +60,7 @@ fn main() -> ExitCode {
             Command::Audit(args) => audit::run(args).await,
             Command::Init(args) => init::run(&args),
             Command::Demo(args) => demo::run(args).await,
+            Command::Man(args) => man::run(&args),
         }
     }) {
         Ok(code) => code,

@@ -33,6 +33,9 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     /// Attach signatures: approvals, or a payload with its signature
+    #[command(
+        after_help = "Examples:\n  csign attach signature registry.example/team/app@sha256:… alice.json bob.json\n  csign attach signature registry.example/team/app@sha256:… --payload payload.json --signature payload.sig --key alice.pub"
+    )]
     Signature(SignatureArgs),
     Attestation(attach_attestation::Args),
     Sbom(attach_sbom::Args),
@@ -46,10 +49,10 @@ struct SignatureArgs {
     /// Approvals whose signatures are attached
     #[arg(value_name = "APPROVAL")]
     approvals: Vec<PathBuf>,
-    /// Payload that was signed, as csign generate prints it
+    /// File with the payload that was signed, as csign generate prints it
     #[arg(long, value_name = "FILE", requires = "signature")]
     payload: Option<PathBuf>,
-    /// Signature over the payload, in base64
+    /// File with the signature over the payload, in base64
     #[arg(long, value_name = "FILE", requires = "payload")]
     signature: Option<PathBuf>,
     /// Public key of that signature, where the payload does not name it

@@ -50,10 +50,10 @@ pub(crate) struct Args {
     /// Image with its digest; a tag is refused
     #[arg(value_name = "IMAGE@DIGEST")]
     image: String,
-    /// The document
+    /// File with the document
     #[arg(long, value_name = "FILE")]
     sbom: PathBuf,
-    /// Its format
+    /// Format of the document
     #[arg(long = "type", value_enum, default_value_t = Kind::Spdxjson)]
     kind: Kind,
 }

@@ -38,11 +38,11 @@ pub(crate) struct Args {
     image: String,
     #[command(flatten)]
     key: KeyArgs,
-    /// custom, slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln, openvex, or the
-    /// URI of a predicate type
+    /// What is stated: custom, slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln,
+    /// openvex, or the URI of a predicate type
     #[arg(long = "type", value_name = "TYPE", default_value = "custom", value_parser = predicate_type)]
     kind: PredicateType,
-    /// What is stated; - is stdin
+    /// File with the predicate, which is what is stated; - is stdin
     #[arg(long, value_name = "FILE", group = "stated")]
     predicate: Option<PathBuf>,
     /// Make the predicate of what csign build knows (slsaprovenance1 only; see the options under Provenance)

@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// workspace
     #[arg(long, value_name = "FILE")]
     bazel: Option<PathBuf>,
-    /// Number of parallel jobs
+    /// Number of parallel jobs (default: what cargo or Bazel chooses)
     #[arg(long, short, value_name = "N")]
     jobs: Option<usize>,
 }

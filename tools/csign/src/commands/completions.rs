@@ -8,7 +8,7 @@ use crate::context::{CommandResult, Context, write_stdout};
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  csign completions bash > /etc/bash_completion.d/csign")]
 pub(crate) struct Args {
-    /// Which shell
+    /// The shell that they are for
     shell: clap_complete::Shell,
 }
 

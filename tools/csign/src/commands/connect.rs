@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// This client's certificate, and intermediate ones behind it (PEM)
     #[arg(long, value_name = "FILE")]
     cert: PathBuf,
-    /// Its private key (PEM, PKCS#8 or SEC 1, not encrypted)
+    /// The certificate's private key (PEM, PKCS#8 or SEC 1, not encrypted)
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// Also require that the workload runs this image

@@ -19,11 +19,10 @@ use crate::{
 /// Show what differs in two images, down to the bytes, and the likely cause
 ///
 /// An image is an OCI layout directory, an archive of one, a docker save archive (gzip'ed or not), or a reference. Layers
-/// of one digest are not looked at; every other one is held against its digest before anything is concluded. Exit status:
-/// 0 the same digest, 1 different, 2 called wrongly, 3 could not compare.
+/// of one digest are not looked at; every other one is held against its digest before anything is concluded.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign diff expected image\n  csign diff registry.example/team/app@sha256:… image\n  csign diff --platform linux/amd64 app-v1.tar app-v2.tar.gz\n  csign diff expected image --output json\n  csign diff expected image --html difference.html"
+    after_help = "Examples:\n  csign diff expected image\n  csign diff registry.example/team/app@sha256:… image\n  csign diff --platform linux/amd64 app-v1.tar app-v2.tar.gz\n  csign diff expected image --output json\n  csign diff expected image --html difference.html\n\nExit status:\n  0  the same digest\n  1  different\n  2  called wrongly\n  3  could not compare"
 )]
 pub(crate) struct Args {
     /// Expected image

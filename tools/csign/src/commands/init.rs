@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Name of the collaboration
     #[arg(long, default_value = "word-count")]
     name: String,
-    /// The builder's public key
+    /// File with the builder's public key (default: a place to fill in)
     #[arg(long, value_name = "FILE")]
     builder_key: Option<PathBuf>,
     /// Where to write the contract

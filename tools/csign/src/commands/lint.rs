@@ -19,7 +19,7 @@ use crate::{
 /// a key, is judged together if it is given together.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign lint collaboration.toml image\n  gcloud iam workload-identity-pools providers describe attestation-verifier --location=global --workload-identity-pool=pool --format=json > provider.json\n  gcloud kms keys get-iam-policy key1 --keyring=kr1 --location=global --format=json > policy.json\n  csign lint provider.json policy.json --contract collaboration.toml\n  terraform show -json plan > plan.json && csign lint plan.json --sarif lint.sarif\n  csign lint --explain admits-debug\n\nExit status: 0 no error was found, 1 one was (or, with --deny warnings, a warning), 2 called wrongly or nothing that it knows, 3 it could not be read. docs/lint.md describes every rule."
+    after_help = "Examples:\n  csign lint collaboration.toml image\n  gcloud iam workload-identity-pools providers describe attestation-verifier --location=global --workload-identity-pool=pool --format=json > provider.json\n  gcloud kms keys get-iam-policy key1 --keyring=kr1 --location=global --format=json > policy.json\n  csign lint provider.json policy.json --contract collaboration.toml\n  terraform show -json plan > plan.json && csign lint plan.json --sarif lint.sarif\n  csign lint --explain admits-debug\n\ndocs/lint.md describes every rule.\n\nExit status:\n  0  no error was found\n  1  an error was found, or with --deny warnings a warning\n  2  called wrongly, or an input that is nothing that lint knows\n  3  an input could not be read"
 )]
 pub(crate) struct Args {
     /// Files, layout directories or image references; - is stdin

@@ -22,6 +22,7 @@ pub(crate) mod import_key_pair;
 pub(crate) mod init;
 pub(crate) mod lint;
 pub(crate) mod load;
+pub(crate) mod man;
 pub(crate) mod policy;
 pub(crate) mod preflight;
 pub(crate) mod provenance;
@@ -63,11 +64,11 @@ pub(crate) struct ContractArgs {
 /// A private key, for commands that sign.
 #[derive(clap::Args)]
 pub(crate) struct KeyArgs {
-    /// Key to sign with: a file in cosign's format, gcpkms://…/cryptoKeyVersions/N, hashivault://KEY/versions/N,
+    /// Private key: a file in cosign's format, gcpkms://…/cryptoKeyVersions/N, hashivault://KEY/versions/N,
     /// openbao://KEY/versions/N, awskms:///ID-OR-ARN, or SCHEME://… with a program sigstore-kms-SCHEME on PATH
     #[arg(long, value_name = "KEY", value_parser = key_uri)]
     pub(crate) key: csign_keys::KeyUri,
-    /// Algorithm to sign with, where the key's type has several: for instance RSASSA_PSS_SHA256
+    /// Algorithm of the key, where its type has several: for instance RSASSA_PSS_SHA256 (default: the type's usual one)
     #[arg(long, value_name = "ALGORITHM")]
     pub(crate) key_algorithm: Option<csign_envelope::SignatureAlgorithm>,
     /// File that holds the key file's password (else COSIGN_PASSWORD, else a prompt)

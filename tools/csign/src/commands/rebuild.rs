@@ -61,7 +61,7 @@ pub(crate) struct Args {
     /// Keep the directory with sources and build results
     #[arg(long)]
     keep: bool,
-    /// Number of parallel jobs
+    /// Number of parallel jobs (default: what cargo or Bazel chooses)
     #[arg(long, short, value_name = "N")]
     jobs: Option<usize>,
     /// Cargo's home directory, as it is (default: a fresh one; downloads of yours are taken over if their checksums fit)

@@ -24,8 +24,8 @@ pub(crate) struct Args {
     /// Image with its digest; a tag is refused
     #[arg(value_name = "IMAGE@DIGEST", required_unless_present = "local_image")]
     image: Option<String>,
-    /// custom, slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln, openvex, or the
-    /// URI of a predicate type
+    /// What is stated: custom, slsaprovenance, slsaprovenance02, slsaprovenance1, spdx, spdxjson, cyclonedx, link, vuln,
+    /// openvex, or the URI of a predicate type
     #[arg(long = "type", value_name = "TYPE", default_value = "custom", value_parser = predicate_type)]
     kind: PredicateType,
     #[command(flatten)]

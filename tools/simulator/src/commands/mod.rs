@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod environment;
 pub(crate) mod gcloud;
 pub(crate) mod init;
+pub(crate) mod man;
 mod request;
 pub(crate) mod run;
 pub(crate) mod up;

@@ -20,12 +20,11 @@ const IMAGE: &str = "tee-image-reference";
 
 /// Launch an image's program as a Confidential Space VM would, without Docker
 ///
-/// Its output goes to stdout and stderr; the launcher's own messages go to stderr. The exit status is the program's, 125
-/// if it was not started, 137 if a signal ended it. With CSIGN_SIMULATOR and SIMULATOR_CONTROL set, as `simulator up`
+/// Its output goes to stdout and stderr; the launcher's own messages go to stderr. With CSIGN_SIMULATOR and SIMULATOR_CONTROL set, as `simulator up`
 /// prints them, the simulator there launches it; with --own a new one does, which ends with the program.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  simulator run --image registry.simulator.localhost/app@sha256:… --metadata tee-env-NAME=value\n  simulator run --own --config simulator.toml --image 127.0.0.1:5000/app@sha256:… --debug\n  simulator run --own --layout image --metadata tee-signed-image-repos="
+    after_help = "Examples:\n  simulator run --image registry.simulator.localhost/app@sha256:… --metadata tee-env-NAME=value\n  simulator run --own --config simulator.toml --image 127.0.0.1:5000/app@sha256:… --debug\n  simulator run --own --layout image --metadata tee-signed-image-repos=\n\nExit status:\n  N    what the program exited with\n  2    usage: called wrongly, or a configuration that makes no sense\n  3    no simulator answered, or a port or file could not be used\n  125  the program was not started\n  137  a signal ended the program"
 )]
 pub(crate) struct Args {
     /// Image with its digest, in the simulator's registry or one on the loopback interface

@@ -21,9 +21,10 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// Play a whole collaboration on this machine and print what came out as a table
 ///
 /// Builds the workload's image, signs, approves, collects, launches and processes messages, then shows what is refused.
-/// Exit status 0 only if every step came out as it must.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  cargo run --release -p simulator -- demo --quick")]
+#[command(
+    after_help = "Example:\n  cargo run --release -p simulator -- demo --quick\n\nExit status:\n  0  every step came out as it must\n  1  one did not, and the table says which\n  2  usage: called wrongly"
+)]
 pub(crate) struct Args {
     /// Leave out collaborator 1's own rebuild, which takes as long as the first build
     #[arg(long)]

@@ -25,7 +25,7 @@ use crate::{
 /// does that. Nothing is sent anywhere but to the registry, for the labels of --image.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign explain token --provider provider.json --policy policy.json\n  csign explain --image image --contract collaboration.toml --collaborator collaborator-1 --provider provider.json\n  csign explain --image image --contract collaboration.toml --collaborator collaborator-1 --provider provider.json --boots debug\n  csign explain claims.json --condition 'assertion.swname == \"CONFIDENTIAL_SPACE\"'\n  simulator audit --output json | csign explain --log -\n  gcloud logging read 'protoPayload.serviceName=\"sts.googleapis.com\"' --format=json | csign explain --log - --provider provider.json token\n\nExit status: 0 it is let in, 1 it is refused (of a log: an entry is), 2 called wrongly, 3 it could not be read. docs/explain.md has more."
+    after_help = "Examples:\n  csign explain token --provider provider.json --policy policy.json\n  csign explain --image image --contract collaboration.toml --collaborator collaborator-1 --provider provider.json\n  csign explain --image image --contract collaboration.toml --collaborator collaborator-1 --provider provider.json --boots debug\n  csign explain claims.json --condition 'assertion.swname == \"CONFIDENTIAL_SPACE\"'\n  simulator audit --output json | csign explain --log -\n  gcloud logging read 'protoPayload.serviceName=\"sts.googleapis.com\"' --format=json | csign explain --log - --provider provider.json token\n\ndocs/explain.md has more.\n\nExit status:\n  0  the token is let in\n  1  it is refused; of a log: an entry is\n  2  called wrongly\n  3  something could not be read"
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// The in-toto statement; - is stdin
     #[arg(long, value_name = "STATEMENT")]
     input: PathBuf,
-    /// What time.now_ns() is, in seconds since 1970 [default: now]
+    /// What time.now_ns() is, in seconds since 1970 (default: now)
     #[arg(long, value_name = "SECONDS")]
     now: Option<u64>,
     #[command(flatten)]

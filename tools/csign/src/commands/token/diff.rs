@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// A token's file; - is stdin
     #[arg(value_name = "A")]
     before: PathBuf,
-    /// Another's
+    /// The other token's file
     #[arg(value_name = "B")]
     after: PathBuf,
 }

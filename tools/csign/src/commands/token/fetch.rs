@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// Whom the token is for, up to 512 bytes
     #[arg(long)]
     audience: Option<String>,
-    /// A nonce of 10 to 74 bytes to put into it; up to six
+    /// A nonce of 10 to 74 bytes to put into it; up to six times
     #[arg(long, requires = "audience")]
     nonce: Vec<String>,
     /// Kind of token
