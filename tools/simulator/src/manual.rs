@@ -9,12 +9,12 @@ const FACTS: Facts = Facts {
         Variable {
             names: "CSIGN_SIMULATOR",
             meaning: "address (HOST:PORT) of the simulator that runs, as `simulator up` prints it",
-            commands: &["run", "audit"],
+            commands: &["run", "audit", "gcloud"],
         },
         Variable {
             names: "SIMULATOR_CONTROL",
             meaning: "the control token that `simulator up` prints; without it no simulator launches anything",
-            commands: &["run"],
+            commands: &["run", "gcloud"],
         },
         Variable {
             names: "SOURCE_DATE_EPOCH",
