@@ -27,7 +27,7 @@ const MAX_ANSWER: usize = 64 << 20;
 #[derive(Debug, clap::Args)]
 #[command(
     disable_help_flag = true,
-    after_help = "Examples:\n  simulator gcloud projects create operator-project\n  simulator gcloud kms keyrings create ring --location=global --project=operator-project\n  simulator gcloud help"
+    after_help = "Examples:\n  simulator gcloud projects create operator-project\n  simulator gcloud kms keyrings create ring --location=global --project=operator-project\n  simulator gcloud help\n\nExit status:\n  0  done\n  1  the simulated service refused\n  2  usage: a command or flag that is not answered\n  3  no simulator answered"
 )]
 pub(crate) struct Args {
     /// The command; `help` lists all
