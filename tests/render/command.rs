@@ -77,6 +77,43 @@ fn a_simulated_contract_is_refused_unless_an_option_says_otherwise() {
 }
 
 #[test]
+fn the_simulators_registry_is_where_its_name_says() {
+    let bench = bench();
+    let simulated = "kind = \"simulated\"\nissuer = \"http://attestation.simulator.localhost\"\nissuer_keys = [\"x\"]";
+    let text = contract_text("")
+        .replace("kind = \"google\"", simulated)
+        .replace("us-central1-docker.pkg.dev/", "us-central1-docker.pkg.dev.simulator.localhost/");
+    fs::write(bench.path("simulated.toml"), text).unwrap();
+    let render = |more: &[&str]| {
+        let always = ["render", "gcloud", "--role", "builder", "--settings", "deployment.toml"];
+        bench.run(peer::csign(), always.iter().chain(more)).success()
+    };
+    let lines = |script: &str| -> Vec<String> {
+        script.lines().filter(|line| line.starts_with("  ensure_")).map(str::to_owned).collect()
+    };
+    let real = lines(&render(&[]));
+    assert!(real.iter().any(|line| line.contains("us-central1") && line.contains("repo1")), "{real:#?}");
+    assert_eq!(lines(&render(&["--contract", "simulated.toml", "--allow-simulated"])), real);
+}
+
+#[test]
+fn a_builder_without_cloud_build_gets_no_account_bucket_and_trigger() {
+    let bench = bench();
+    let script = |settings: &str| {
+        fs::write(bench.path("own.toml"), settings).unwrap();
+        bench.run(peer::csign(), ["render", "gcloud", "--role", "builder", "--settings", "own.toml"]).success()
+    };
+    let steps = |script: &str| script.lines().filter(|line| line.starts_with("  ensure_")).count();
+    let alone = script("[builder]\ncloud_build = false\n[alerts]\nnotification_channels = []\n");
+    let with = script(SETTINGS);
+    for only_with in ["cloudbuild.googleapis.com", "csign-builder@", "csign-build"] {
+        assert!(with.contains(only_with) && !alone.contains(only_with), "{only_with}");
+    }
+    assert!(alone.contains("image-signing") && alone.contains("roles/artifactregistry.reader"));
+    assert!(steps(&alone) + 5 < steps(&with), "{} {}", steps(&alone), steps(&with));
+}
+
+#[test]
 fn the_settings_that_render_writes_are_settings() {
     let bench = bench();
     let text = bench.run(peer::csign(), ["render", "settings"]).success();

@@ -28,6 +28,8 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Builder {
+    /// Does Cloud Build build? Otherwise the builder does on a machine of its own, and needs no account, bucket and trigger.
+    pub cloud_build: bool,
     /// Id of the service account that builds.
     pub service_account: String,
     /// `projects/P/locations/L/keyRings/R/cryptoKeys/K`; absent: a key in the repository's project.
@@ -196,6 +198,7 @@ pub struct Alerts {
 impl Default for Builder {
     fn default() -> Self {
         Self {
+            cloud_build: true,
             service_account: "csign-builder".to_owned(),
             signing_key: None,
             protection: Protection::default(),

@@ -6,6 +6,7 @@ mod operator;
 
 pub(crate) use collaborator::no_collaborator;
 
+use csign_contract::SIMULATOR_SUFFIX;
 use csign_envelope::{PublicKey, SignatureAlgorithm};
 
 use crate::{
@@ -152,7 +153,10 @@ impl ImageRepository {
             value: repository.to_string(),
             want: "repository in Artifact Registry: LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE",
         };
-        let location = repository.registry().strip_suffix("-docker.pkg.dev").ok_or_else(wrong)?;
+        // The simulator has Artifact Registry's names below a domain of its own, which no other contract may name.
+        let registry = repository.registry();
+        let registry = registry.strip_suffix(SIMULATOR_SUFFIX).unwrap_or(registry);
+        let location = registry.strip_suffix("-docker.pkg.dev").ok_or_else(wrong)?;
         let mut parts = repository.path().split('/');
         let (Some(project), Some(id), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(wrong());

@@ -87,6 +87,12 @@ impl Control {
         self.launcher.launch(request_of(&self.machine, launch)?).await
     }
 
+    /// Launches what a command for the real platform describes, which does not say where the simulator is.
+    pub(crate) async fn boot(&self, launch: Launch) -> Result<Running> {
+        let request = request_of(&self.machine, launch)?;
+        self.launcher.launch(LaunchRequest { tells_address: true, ..request }).await
+    }
+
     fn admits(&self, headers: &HeaderMap) -> bool {
         respond::bearer(headers).is_some_and(|given| same(given.as_bytes(), self.token.as_bytes()))
     }

@@ -157,6 +157,7 @@ pub(super) fn create(context: &mut Context<'_>) -> Result<Shown, Failure> {
     let number = context.cloud.projects.get(&project).map(|project| project.number.clone()).unwrap_or_default();
     let created = Timestamp::of(context.services.clock.now()).text();
     if let Some(record) = context.cloud.records.get_mut(&path) {
+        record.value["kind"] = json!("compute#instance");
         record.value["id"] = json!(id);
         record.value["zone"] = json!(format!("{COMPUTE}projects/{project}/zones/{}", context.arguments.text("zone")));
         record.value["creationTimestamp"] = json!(created);
@@ -184,7 +185,7 @@ impl Machine {
         let state = Arc::new(Mutex::new(State::Launching));
         let (control, slot) = (context.control.clone(), Arc::clone(&state));
         let launching = Handle::current().spawn(async move {
-            let launched = match control.launch(launch).await {
+            let launched = match control.boot(launch).await {
                 Ok(running) => State::Running(running),
                 Err(error) => State::Failed(error.to_string()),
             };

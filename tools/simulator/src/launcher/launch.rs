@@ -36,6 +36,8 @@ use crate::{
 
 /// Where the launcher puts the default token and the socket, inside the container.
 const LAUNCHER_DIRECTORY: &str = "run/container_launcher";
+/// Tells programs of this project where the simulator is.
+const ADDRESS: &str = "CSIGN_SIMULATOR";
 /// `PATH` of an image that sets none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -109,7 +111,11 @@ impl Launcher {
         let config = ImageConfig::parse(&pulled.config).map_err(|e| pull_error(e.to_string()))?;
         // 2.
         let ports = ports(&config.config)?;
-        Policy::parse(&config.config.labels)?.admit(&request)?;
+        let policy = Policy::parse(&config.config.labels)?;
+        if request.tells_address && policy.lets_set(ADDRESS) {
+            request.env.entry(ADDRESS.to_owned()).or_insert_with(|| self.setting.registry.to_string());
+        }
+        policy.admit(&request)?;
         request.vm.platform.memory_monitoring |= request.monitoring != Monitoring::None;
         // 3.
         let found = discover(&self.puller, &request.signed_image_repos, &request.image.digest).await;

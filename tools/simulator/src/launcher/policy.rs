@@ -109,6 +109,11 @@ impl Policy {
         })
     }
 
+    /// May the operator set this variable?
+    pub(super) fn lets_set(&self, variable: &str) -> bool {
+        self.env.iter().any(|name| name == variable)
+    }
+
     /// Whether the operator may launch this way; the first thing that is not allowed, as the launcher looks.
     ///
     /// # Errors

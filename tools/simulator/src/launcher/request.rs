@@ -134,6 +134,9 @@ pub struct LaunchRequest {
     pub capabilities: Vec<String>,
     /// `tee-cgroup-ns`.
     pub cgroup_namespace: bool,
+    /// Tells the program where the simulator is, in `CSIGN_SIMULATOR`, if the image lets that variable be set: a command
+    /// that is written for the real platform cannot know it.
+    pub tells_address: bool,
     /// The machine; `tee-impersonate-service-accounts` is in its platform.
     pub vm: Vm,
 }
@@ -153,6 +156,7 @@ impl LaunchRequest {
             dev_shm_kib: 0,
             capabilities: Vec::new(),
             cgroup_namespace: false,
+            tells_address: false,
             vm,
         }
     }

@@ -140,6 +140,28 @@ async fn the_program_gets_the_images_environment_with_allowed_overrides_and_noth
 }
 
 #[tokio::test]
+async fn the_program_is_told_where_the_simulator_is_only_if_its_image_lets_that_be_said() {
+    let simulator = start(None).await;
+    let address = simulator.address().to_string();
+    for (allowed, given, told) in [
+        ("CSIGN_SIMULATOR", None, Some(address.as_str())),
+        ("CSIGN_SIMULATOR", Some("127.0.0.1:1"), Some("127.0.0.1:1")),
+        ("OTHER", None, None),
+    ] {
+        let image = push(&simulator, SCRIPT.as_bytes(), &[("allow_env_override", allowed)]);
+        let env = given.map(|given| pairs(&[("CSIGN_SIMULATOR", given)])).unwrap_or_default();
+        let running = simulator.launcher().launch(LaunchRequest { tells_address: true, env, ..request(&image) }).await;
+        let running = running.expect("launches");
+        assert!(wait(&running).await.success(), "{}", running.text());
+        let line = running.lines().into_iter().find_map(|l| l.text.strip_prefix("CSIGN_SIMULATOR=").map(str::to_owned));
+        assert_eq!(line.as_deref(), told);
+        // What the operator's metadata would have said is attested as that.
+        let attested = told.map_or(Value::Null, |told| json!({"CSIGN_SIMULATOR": told}));
+        assert_eq!(default_claims(&running)["submods"]["container"]["env_override"], attested);
+    }
+}
+
+#[tokio::test]
 async fn an_override_that_the_image_does_not_allow_starts_nothing() {
     let simulator = start(None).await;
     let image = push(&simulator, SCRIPT.as_bytes(), &[("allow_env_override", "CSIGN_SIMULATOR")]);
