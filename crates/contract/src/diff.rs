@@ -14,6 +14,8 @@ use crate::{
 
 /// Lines of a text (Rego) that are shown on each side.
 const MAX_LINES: usize = 40;
+/// Characters of a value in a sentence.
+const MAX_SHOWN: usize = 300;
 /// Members whose change lets nobody else in and shows nothing to anybody. Every other one, known or not, concerns trust.
 const HARMLESS: [&str; 3] = ["name", "messages.topic", "messages.subscription"];
 
@@ -73,6 +75,11 @@ pub fn difference(old: &Contract, new: &Contract) -> Difference {
         .map(|at| change(at, before.get(at), after.get(at), old, new))
         .collect();
     changes.extend(parties(old, new));
+    let number = "signatures.threshold";
+    if spare(old) != spare(new) && !changes.iter().any(|change| change.at == number) {
+        // The same number of more parties is not the same.
+        changes.push(change(number, before.get(number), after.get(number), old, new));
+    }
     let (from, to) = (old.digest(), new.digest());
     if changes.is_empty() && from != to {
         // Nothing may pass for the same contract that has another digest.
@@ -201,6 +208,14 @@ fn escaped(text: &str) -> String {
     text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
 
+/// For a sentence: a value that is longer is in `before` and `after` whole.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Is it a member of a party that joins or leaves? That is one change.
 fn joins_or_leaves(at: &str, old: &Contract, new: &Contract) -> bool {
     let name = at.strip_prefix("party.").and_then(|rest| rest.split('.').next());
@@ -245,10 +260,10 @@ fn change(at: &str, before: Option<&Fact>, after: Option<&Fact>, old: &Contract,
         // An element of a list.
         (None, Some(_)) if at.ends_with(']') => (ChangeKind::Added, format!("{what} is added")),
         (Some(_), None) if at.ends_with(']') => (ChangeKind::Removed, format!("{what} is taken out")),
-        (None, Some(to)) => (ChangeKind::Added, format!("{what} is new: {to}")),
-        (Some(from), None) => (ChangeKind::Removed, format!("{what} is gone; it was {from}")),
+        (None, Some(to)) => (ChangeKind::Added, format!("{what} is new: {}", short(to))),
+        (Some(from), None) => (ChangeKind::Removed, format!("{what} is gone; it was {}", short(from))),
         (from, to) => {
-            let text = |value: &Option<String>| value.clone().unwrap_or_default();
+            let text = |value: &Option<String>| short(value.as_deref().unwrap_or_default());
             (ChangeKind::Changed, format!("{what} changed from {} to {}", text(from), text(to)))
         }
     };
@@ -267,18 +282,23 @@ fn called(at: &str) -> String {
     }
 }
 
+/// How many parties are not needed.
+fn spare(contract: &Contract) -> usize {
+    let parties = contract.parties.len();
+    parties.saturating_sub(contract.signatures.threshold.required(parties))
+}
+
 /// A threshold is lowered if more parties are not needed than before.
 fn threshold(old: &Contract, new: &Contract) -> String {
-    let [(spare, from), (spare_after, to)] = [old, new].map(|contract| {
+    let [from, to] = [old, new].map(|contract| {
         let parties = contract.parties.len();
-        let required = contract.signatures.threshold.required(parties);
-        let word = if required == parties { "all" } else { "only" };
-        (parties.saturating_sub(required), format!("{word} {required} of {parties}"))
+        let word = if spare(contract) == 0 { "all" } else { "only" };
+        format!("{word} {} of {parties}", contract.signatures.threshold.required(parties))
     });
-    let moved = match spare_after.cmp(&spare) {
+    let moved = match spare(new).cmp(&spare(old)) {
         std::cmp::Ordering::Greater => "was lowered",
         std::cmp::Ordering::Less => "was raised",
-        std::cmp::Ordering::Equal => "is written differently",
+        std::cmp::Ordering::Equal => "changed",
     };
     format!("signatures.threshold {moved}: {from} had to sign, {to} must now")
 }

@@ -150,6 +150,14 @@ fn a_party_that_joins_or_leaves_is_one_change() {
 }
 
 #[test]
+fn the_same_threshold_of_more_parties_is_a_lower_one() {
+    let two = sample().replacen("threshold = \"all\"", "threshold = 3", 1);
+    let found = compare(&two, &(two.clone() + &party("carol", 4, false)));
+    assert_eq!(found.changes.len(), 2, "{found:#?}");
+    assert!(found.text().contains("was lowered: all 3 of 3 had to sign, only 3 of 4 must now"), "{}", found.text());
+}
+
+#[test]
 fn a_policys_text_is_compared_line_by_line() {
     let change = only("allow { input.predicateType }", "allow { true }");
     assert_eq!(change.lines, ["- allow { input.predicateType }", "+ allow { true }"]);

@@ -133,24 +133,41 @@ fn under_a_threshold_whoever_is_not_needed_fails_no_row() {
     scene.world.csign(&as_bob).expect(0, &["READY", "MISSING: no signature under this key; 2 of 3 are enough"]);
 }
 
-#[test]
-fn what_the_contracts_policies_refuse_or_miss_fails_the_row_of_its_party() {
-    let scene = scene_with(
+/// A policy over reviews in the contract.
+fn reviewed() -> Scene {
+    scene_with(
         "[[policy]]\nname = \"review\"\npredicate_type = \"https://example.com/review\"\n\
          rego = '''package signature\ndefault allow = false\nallow { input.predicate.foo == \"bar\" }'''\n",
-    );
-    let attest = |party: &str, value: &str| {
-        scene.world.write("p.json", &json!({"foo": value}).to_string());
-        let (image, key) = (scene.world.image(), format!("{party}.key"));
-        let kind = "https://example.com/review";
-        scene.world.csign(&["attest", &image, "--key", &key, "--type", kind, "--predicate", "p.json"]).expect(0, &[]);
-    };
-    attest("builder", "bar");
+    )
+}
+
+fn attest(scene: &Scene, party: &str, value: &str) {
+    scene.world.write("p.json", &json!({"foo": value}).to_string());
+    let (image, key) = (scene.world.image(), format!("{party}.key"));
+    let arguments = ["attest", &image, "--key", &key, "--type", "https://example.com/review", "--predicate", "p.json"];
+    scene.world.csign(&arguments).expect(0, &[]);
+}
+
+#[test]
+fn what_the_contracts_policies_refuse_or_miss_fails_the_row_of_its_party() {
+    let scene = reviewed();
+    attest(&scene, "builder", "bar");
     only(&scene, &[], 1, "attestation of bob", "failed");
-    attest("bob", "bar");
+    attest(&scene, "bob", "bar");
     scene.preflight(&[]).expect(0, &["READY", "review: yours: to be given", "2 awaited"]);
-    attest("bob", "not bar");
+    attest(&scene, "bob", "not bar");
     only(&scene, &[], 1, "attestation of bob", "failed");
+}
+
+#[test]
+fn an_attestation_that_could_not_be_read_may_be_one_that_a_policy_refuses() {
+    let scene = reviewed();
+    let image = scene.world.image();
+    scene.world.csign(&["sign", &image, "--key", "alice.key", "--contract", "collaboration.toml"]).expect(0, &[]);
+    ["builder", "alice", "bob"].iter().for_each(|party| attest(&scene, party, "bar"));
+    fine(&scene, &[]);
+    scene.world.registry.inject(Fault::on("/referrers/", Effect::Status(500, None)).times(10_000));
+    only(&scene, &[], 3, "attestation", "unknown");
 }
 
 #[test]
@@ -171,6 +188,12 @@ fn an_image_whose_labels_or_program_are_not_the_contracts_fails_its_row() {
         scene.agree();
         only(&scene, &[], 1, "image", "failed");
     }
+}
+
+#[test]
+fn what_the_contract_itself_shows_to_the_operator_is_a_note() {
+    let scene = scene_with("[launch]\nlog_redirect = \"always\"\n");
+    scene.preflight(&[]).expect(0, &["READY", "note: the operator may read what the workload prints"]);
 }
 
 #[test]
