@@ -26,7 +26,7 @@ use crate::{
 /// that it is meant.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  csign preflight --request request.json --party alice --rebuilt rebuild.json --approved old.json --approved-contract old.toml --policy bob=bob/ --instance instance.json\n  csign preflight registry.example/team/app@sha256:… --party alice --awaiting bob --without rebuild,approval,policies,instance\n  csign preflight --layout saved --party alice --rebuilt rebuilt --approved contract.json --without policies,instance\n\nExit status: 0 all of it holds, 1 something does not, 2 called wrongly, 3 something could not be checked or was not given. docs/preflight.md describes the rows."
+    after_help = "Examples:\n  csign preflight --request request.json --party alice --rebuilt rebuild.json --approved old.json --approved-contract old.toml --policy bob=bob/ --instance instance.json\n  csign preflight registry.example/team/app@sha256:… --party alice --awaiting bob --without rebuild,approval,policies,instance\n  csign preflight --layout saved --party alice --rebuilt rebuilt --approved contract.json --without policies,instance\n\ndocs/preflight.md describes the rows.\n\nExit status:\n  0  all of it holds\n  1  something does not\n  2  called wrongly\n  3  something could not be checked, or was not given"
 )]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
 pub(crate) struct Args {
