@@ -9,7 +9,7 @@ mod good;
 use csign_contract::Contract;
 use csign_lint::{Document, LintError, lint};
 use csign_oci::Digest;
-use csign_render::{Input, RenderError, Role, Settings, Target, render};
+use csign_render::{Change, Input, RenderError, Role, Settings, Target, render, rotate};
 
 const SETTINGS: &str = r#"
 [builder.trigger]
@@ -85,6 +85,45 @@ fn what_render_writes_has_no_finding() {
         }
     }
     assert!(looked_at > 20 && scripts > 4, "{looked_at} documents, {scripts} scripts");
+}
+
+#[test]
+fn what_rotate_writes_has_no_finding_in_any_phase() {
+    let text =
+        good::contract().replacen("r.example/team/app", "us-central1-docker.pkg.dev/builder-project/repo/app", 1);
+    let contract = Contract::from_toml(&text).expect("a contract");
+    let mut other = contract.clone();
+    other.operator.service_account = other.operator.service_account.replacen('@', "-2@", 1);
+    let settings = Settings::from_toml(SETTINGS).expect("settings");
+    let role = [Role::Collaborator("alice".to_owned())];
+    for (after, targets) in [
+        (&contract, &[Target::Terraform, Target::Vault, Target::Aws][..]),
+        // Vault cannot keep two contracts apart, and says so.
+        (&other, &[Target::Terraform, Target::Aws]),
+    ] {
+        let change = Change {
+            before: &contract,
+            after,
+            settings: &settings,
+            from: good::DIGEST.parse().expect("a digest"),
+            to: Some(Digest::of("the next one")),
+            revoke: false,
+            roles: &role,
+            targets,
+            needs_proof: true,
+        };
+        let files = rotate(change).expect("a rotation").files;
+        for phase in ["1-allow/", "3-remove/", "back-from-1-allow/", "back-from-3-remove/"] {
+            let inside = files.iter().filter(|(name, _)| name.starts_with(phase) && name.ends_with(".json"));
+            let documents: Vec<Document> = inside
+                .map(|(name, file)| Document::read(name, file.text.as_bytes(), None).expect("a document"))
+                .collect();
+            assert!(documents.len() > 5, "{phase}");
+            let wanted = (after == &contract).then_some(&contract);
+            let found = lint(&documents, wanted);
+            assert!(found.is_empty(), "{phase} {targets:?}: {found:#?}");
+        }
+    }
 }
 
 #[test]

@@ -23,15 +23,18 @@ fn each_image_is_admitted_in_its_phases_and_no_other_image_in_any() {
     };
     admitted([OLD, OLD]);
     world.step(&rotation, &format!("1-allow/{ONE}"), &[]);
+    world.again(&rotation, &format!("1-allow/{ONE}"), &[]);
     admitted([BOTH, OLD]);
     world.step(&rotation, &format!("1-allow/{TWO}"), &[]);
     admitted([BOTH, BOTH]);
     world.step(&rotation, "2-deploy/operator", &["--replace"]);
+    world.again(&rotation, "2-deploy/operator", &["--replace"]);
     admitted([BOTH, BOTH]);
     world.works(new());
     world.step(&rotation, &format!("3-remove/{ONE}"), &[]);
     admitted([NEW, BOTH]);
     world.step(&rotation, &format!("3-remove/{TWO}"), &[]);
+    world.again(&rotation, &format!("3-remove/{TWO}"), &[]);
     admitted([NEW, NEW]);
 }
 

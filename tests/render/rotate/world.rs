@@ -1,6 +1,9 @@
 //! Two collaborators, an operator, a builder, and a cloud in which the old image runs.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use csign_contract::Contract;
 use csign_oci::Digest;
@@ -79,23 +82,28 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Everything that the old image needs, made by the scripts of `csign render`.
+    /// Everything that the old image needs, made by the scripts of `csign render`; once for each contract and settings, since
+    /// that is some hundred calls.
     pub(super) fn of(contract: &Contract, settings: &Settings) -> Self {
+        static MADE: Mutex<BTreeMap<String, Value>> = Mutex::new(BTreeMap::new());
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = made.entry(format!("{contract:?} {settings:?}")).or_insert_with(|| {
+            let cloud = Cloud::new();
+            for who in ROLES {
+                let input = Input { contract, settings, digests: &[old()] };
+                cloud.run(&render(Target::Gcloud, &role(who), input).unwrap(), &[]).success();
+            }
+            cloud.state()
+        });
         let cloud = Cloud::new();
-        for who in ROLES {
-            let input = Input { contract, settings, digests: &[old()] };
-            cloud.run(&render(Target::Gcloud, &role(who), input).unwrap(), &[]).success();
-        }
+        cloud.set_state(state);
+        drop(made);
         Self::from(cloud)
     }
 
-    /// The usual one, of which the state is made once.
+    /// That of the usual contract and settings.
     pub(super) fn usual() -> Self {
-        static STATE: OnceLock<Value> = OnceLock::new();
-        let state = STATE.get_or_init(|| Self::of(&contract(""), &common()).cloud.state());
-        let cloud = Cloud::new();
-        cloud.set_state(state);
-        Self::from(cloud)
+        Self::of(&contract(""), &common())
     }
 
     fn from(cloud: Cloud) -> Self {
@@ -111,13 +119,17 @@ impl World {
         self.cloud.run(&files, arguments)
     }
 
-    /// Runs a step, which its check refuses before and passes after, and which changes nothing a second time.
+    /// Runs a step, which its check refuses before and passes after.
     pub(super) fn step(&self, rotation: &Rotation, directory: &str, arguments: &[&str]) {
         let before = self.run(rotation, directory, &["--check"]);
         assert_eq!(before.code, Some(1), "{directory}: {before}");
         self.run(rotation, directory, arguments).success();
-        let state = self.cloud.state();
         assert!(self.run(rotation, directory, &["--check"]).success().contains(": 0 to change"));
+    }
+
+    /// Runs it once more: nothing changes.
+    pub(super) fn again(&self, rotation: &Rotation, directory: &str, arguments: &[&str]) {
+        let state = self.cloud.state();
         assert!(self.run(rotation, directory, arguments).success().contains(": 0 changed"));
         assert_eq!(self.cloud.state(), state);
     }

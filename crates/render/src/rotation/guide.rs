@@ -20,6 +20,7 @@ pub(super) fn text(plan: &RotationPlan, change: Change<'_>) -> String {
     late(&mut out, plan);
     messages(&mut out, plan, change);
     tokens(&mut out, change);
+    left_over(&mut out, plan);
     out
 }
 
@@ -280,6 +281,19 @@ fn tokens(out: &mut String, change: Change<'_>) {
             "For Terraform: use each phase's configuration in the place of the one before it, with the same state, and read what `{wanted}` \
              will do. Its configuration is everything that a role needs; it does not look for other machines or into audit logs.\n"
         );
+    }
+}
+
+fn left_over(out: &mut String, plan: &RotationPlan) {
+    if plan.left_over.is_empty() {
+        return;
+    }
+    say!(
+        out,
+        "## What is left over\n\nThe new contract does not name it, and nobody is let in by it; remove it when you like:\n"
+    );
+    for thing in &plan.left_over {
+        say!(out, "- {thing}");
     }
 }
 
