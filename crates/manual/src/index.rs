@@ -4,14 +4,15 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use crate::model::Page;
 
-/// Pages of the directory that belong to no program: the list itself, and what is written by hand.
+/// The list of all pages. It belongs to no program; neither does what is written by hand.
 const README: &str = "README.md";
 
 const HEAD: &str = "\
 # Commands
 
-Generated from what the programs say about themselves; a test keeps every page true, and
-`UPDATE_REFERENCE=1 cargo test --workspace reference` writes them.
+Generated from what the programs say about themselves; tests keep every page true, and
+`UPDATE_REFERENCE=1 cargo test --workspace --test reference --bin simulator reference`
+writes them.
 ";
 
 const TAIL: &str = "\
@@ -114,4 +115,39 @@ fn index(directory: &Path) -> io::Result<String> {
     out.push('\n');
     out.push_str(TAIL);
     Ok(out)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use clap::{Arg, Command};
+
+    use super::*;
+    use crate::{Facts, pages};
+
+    fn program() -> Vec<Page> {
+        let sub = Command::new("sub")
+            .about("Do it")
+            .after_help("Example:\n  tool sub")
+            .arg(Arg::new("x").long("x").help("An x"));
+        pages(Command::new("tool").version("1").about("A tool").subcommand(sub), &Facts::default())
+    }
+
+    #[test]
+    fn a_page_that_is_missing_changed_or_stale_is_told_and_other_files_are_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (at, pages) = (|name: &str| directory.path().join(name), program());
+        let changed = |name: &str| Difference::Changed(name.to_owned());
+        assert_eq!(compare(directory.path(), &pages).unwrap(), ["README.md", "tool-sub.md", "tool.md"].map(changed));
+        for name in ["tool-gone.md", "tools.md", "hand.md"] {
+            fs::write(at(name), "by hand\n").unwrap();
+        }
+        assert!(compare(directory.path(), &pages).unwrap().contains(&Difference::Stale("tool-gone.md".to_owned())));
+        update(directory.path(), &pages).unwrap();
+        assert!(compare(directory.path(), &pages).unwrap().is_empty());
+        assert!(!at("tool-gone.md").exists() && at("tools.md").exists() && at("hand.md").exists());
+        assert!(fs::read_to_string(at("README.md")).unwrap().contains("- [tool sub](tool-sub.md): Do it\n"));
+        fs::write(at("tool-sub.md"), "something else").unwrap();
+        assert_eq!(compare(directory.path(), &pages).unwrap(), [changed("tool-sub.md")]);
+    }
 }

@@ -170,3 +170,21 @@ fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, Command};
+
+    use crate::{Facts, pages};
+
+    #[test]
+    fn nothing_in_a_help_text_is_a_request_to_roff() {
+        let about = "Does it\n\n.so /etc/passwd\n\n'br and \\fBbold, `code`, caf\u{e9}";
+        let program = Command::new("tool").about("Does it").long_about(about).arg(Arg::new("x").long("x").help(".x"));
+        let man = pages(program, &Facts::default()).first().map(|page| page.man(None)).unwrap_or_default();
+        assert!(man.starts_with(".TH TOOL 1 \"\" \"tool \" \"tool manual\"\n"), "{man}");
+        assert!(man.contains("\n\\&.so /etc/passwd\n") && man.contains("\n\\(aqbr and \\efBbold, "), "{man}");
+        assert!(man.contains("\\fBcode\\fR, caf\\[u00E9]\n") && man.contains("\n\\&.x.\n"), "{man}");
+        assert!(man.is_ascii());
+    }
+}

@@ -65,10 +65,10 @@ pub(crate) struct AutoArgs {
     /// Cloud Build's trigger
     #[arg(long, value_name = "NAME", env = "TRIGGER_NAME", hide_env_values = true)]
     pub(crate) build_trigger: Option<String>,
-    /// When the build began (RFC 3339)
+    /// When the build began (RFC 3339; default: not stated)
     #[arg(long, value_name = "TIME")]
     pub(crate) started_on: Option<String>,
-    /// When the build ended (RFC 3339)
+    /// When the build ended (RFC 3339; default: not stated)
     #[arg(long, value_name = "TIME")]
     pub(crate) finished_on: Option<String>,
 }

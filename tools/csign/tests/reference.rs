@@ -1,5 +1,5 @@
 //! `docs/commands/csign*.md` is what the program says about itself, and its man pages are what `man` understands.
-//! `UPDATE_REFERENCE=1 cargo test --workspace reference` writes the pages.
+//! `UPDATE_REFERENCE=1 cargo test --workspace --test reference --bin simulator reference` writes the pages.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ fn the_reference_is_what_the_program_says() {
     let differences = csign_manual::compare(&directory, &pages).expect("read the reference");
     assert!(
         differences.is_empty(),
-        "docs/commands is out of date: {differences:?}\nUPDATE_REFERENCE=1 cargo test --workspace reference"
+        "docs/commands is out of date: {differences:?}\nUPDATE_REFERENCE=1 cargo test --workspace --test reference --bin simulator reference"
     );
 }
 

@@ -47,7 +47,7 @@ mod tests {
         let differences = csign_manual::compare(&directory, &pages).expect("read the reference");
         assert!(
             differences.is_empty(),
-            "docs/commands is out of date: {differences:?}\nUPDATE_REFERENCE=1 cargo test --workspace reference"
+            "docs/commands is out of date: {differences:?}\nUPDATE_REFERENCE=1 cargo test --workspace --test reference --bin simulator reference"
         );
     }
 }

@@ -16,7 +16,8 @@ use crate::{
 /// Remove signatures, attestations or SBOMs from an image, after asking
 ///
 /// Deletes cosign's tags, what csign keeps for each signer, and bundles of that type. The image itself, other referrers,
-/// and what is attached to attachments stay. Cosign's users know it as removing everything: name the type.
+/// and what is attached to attachments stay. Without --type it removes all
+/// three kinds, as cosign does.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  csign clean registry.example/team/app@sha256:… --type sbom\n  csign clean registry.example/team/app@sha256:… --type signature --yes"

@@ -25,7 +25,7 @@ use crate::{
 /// Check the parties' approvals, attach all of them in one write, and verify the result
 ///
 /// The bundles hold each party's signature once more and its statement of what it rebuilt, for cosign and others.
-/// Nothing is written unless the approvals and what is attached already make the contract's threshold.
+/// Nothing is written unless the approvals and what is attached already meet the contract's threshold.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  csign collect --request request.json alice.json bob.json")]
 pub(crate) struct Args {

@@ -17,6 +17,9 @@ use crate::{
 };
 
 /// Write one party's configuration, as the contract asks for it
+///
+/// Everything is computed from the contract and the settings, and written; nothing is sent anywhere. docs/render.md says
+/// what each target makes and which roles have it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +33,7 @@ pub(crate) struct Args {
     /// Whose configuration: builder, operator or collaborator=NAME
     #[arg(long, value_name = "ROLE")]
     role: Option<Role>,
-    /// What this party decides alone; not needed where every default fits
+    /// File with what this party decides alone (csign render settings writes one); not needed where every default fits
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     /// An image that it is about; collaborators may admit several
