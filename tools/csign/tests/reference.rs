@@ -27,6 +27,9 @@ fn every_page_says_what_a_reader_looks_for() {
         assert!(!page.exit_statuses.is_empty(), "{command}: its exit statuses");
         let has_example = page.path.len() == 1 || page.examples.iter().any(|line| line.contains(&command));
         assert!(has_example, "{command} has no example of itself: {:?}", page.examples);
+        // A command with statuses of its own states them as a block, or its page would show the program's.
+        let in_prose = page.description.iter().find(|text| text.contains("Exit status:"));
+        assert!(in_prose.is_none(), "{command}: exit statuses are a block: {in_prose:?}");
         for item in page.options.iter().flat_map(|group| &group.members) {
             assert!(!item.help.is_empty(), "{command} {} has no help", item.form);
         }

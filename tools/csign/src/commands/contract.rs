@@ -40,7 +40,7 @@ enum Action {
     },
     /// Show what changed between two contracts, by meaning; what concerns trust comes first, with a mark
     #[command(
-        after_help = "Example:\n  csign contract diff old.toml collaboration.toml\n\nEither may be contract.json out of an image.\n\nExit status:\n  0  they are the same\n  1  they differ\n  2  called wrongly, or a file that is no contract\n  3  a file could not be read"
+        after_help = "Example:\n  csign contract diff old.toml collaboration.toml\n\nEither may be contract.json out of an image.\n\nExit status:\n  0  they are the same\n  1  they differ\n  2  called wrongly\n  3  a file could not be read"
     )]
     Diff {
         /// The contract as it was

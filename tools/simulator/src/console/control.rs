@@ -197,7 +197,7 @@ pub(super) async fn gcloud(State(console): State<Console>, request: Request) -> 
     // It makes keys and waits for machines to end.
     let answer =
         tokio::task::spawn_blocking(move || console.gcloud.answer(&console.services, &console.control, &command));
-    match answer.await.map(|answer| serde_json::to_value(answer)) {
+    match answer.await.map(serde_json::to_value) {
         Ok(Ok(answer)) => respond::json(StatusCode::OK, &answer),
         _ => respond::text(StatusCode::INTERNAL_SERVER_ERROR, "the command broke off\n"),
     }
