@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Everything but the agreed workload that every grant must refuse.
-fn mutations(released: &Released) {
+pub(crate) fn mutations(released: &Released) {
     type Change = fn(&mut Vm, &mut Container);
     let machines: [(&str, Change); 14] = [
         ("a debug image", |vm, _| vm.image = Image::Debug),

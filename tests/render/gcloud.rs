@@ -402,7 +402,7 @@ fn the_scripts_pass_shellcheck() {
 
 /// The real gcloud's directory, where it is installed. It comes from no registry that this project's CI has, so its absence
 /// is no failure there either.
-fn sdk() -> Option<std::path::PathBuf> {
+pub(crate) fn sdk() -> Option<std::path::PathBuf> {
     let program = fs::canonicalize(peer::find("gcloud")?).ok()?;
     let directory = program.parent()?.parent()?.to_path_buf();
     let python = directory.join("platform/bundledpythonunix/bin/python3");

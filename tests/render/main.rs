@@ -11,5 +11,6 @@ mod hostile;
 mod released;
 mod rotate;
 mod scene;
+mod simulated;
 mod terraform;
 mod vault;

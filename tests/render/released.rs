@@ -72,8 +72,20 @@ impl Released {
         };
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let simulator = runtime.block_on(Simulator::start(config)).unwrap();
-        let mut released = Self { simulator, runtime, number, ciphertext: Value::Null };
+        let released = Self { simulator, runtime, number, ciphertext: Value::Null };
         released.apply(state);
+        released.sealed()
+    }
+
+    /// The part of the collaborator of this number of a simulator in which the script was run.
+    pub(crate) fn of_simulator(simulator: Simulator, runtime: tokio::runtime::Runtime, number: u32) -> Self {
+        Self { simulator, runtime, number, ciphertext: Value::Null }.sealed()
+    }
+
+    /// With something that alice encrypted.
+    fn sealed(self) -> Self {
+        let mut released = self;
+        let number = released.number;
         let alice = released.simulator.admin_token(ALICE).unwrap();
         let body = json!({"plaintext": "d29yZHM="}).to_string();
         let path = format!("/v1/{}:encrypt", key(number));

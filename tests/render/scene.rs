@@ -152,9 +152,7 @@ impl Cloud {
         // Without what a version manager puts before python3, and without site packages: it is called a thousand times.
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("render/scripts/gcloud.py");
         let wrapper = format!("#!/bin/sh\nexec '{}' -SE '{}' \"$@\"\n", python().display(), script.display());
-        fs::create_dir(cloud.path("bin")).expect("a directory");
-        fs::write(cloud.path("bin/gcloud"), wrapper).expect("writes");
-        fs::set_permissions(cloud.path("bin/gcloud"), fs::Permissions::from_mode(0o755)).expect("the mode");
+        put_gcloud(cloud.directory.path(), &wrapper);
         cloud
     }
 
@@ -172,22 +170,8 @@ impl Cloud {
 
     /// Writes the files of a target, and runs the one script among them.
     pub(crate) fn run(&self, files: &Files, arguments: &[&str]) -> Finished {
-        let mut script = None;
-        for (name, file) in files {
-            fs::write(self.path(name), &file.text).expect("writes");
-            if file.executable {
-                script = Some(name.clone());
-            }
-        }
-        let mut command = Command::new("bash");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let directories = std::iter::once(self.path("bin")).chain(std::env::split_paths(&path));
-        command
-            .arg(script.expect("a script"))
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .env("PATH", std::env::join_paths(directories).expect("a PATH"))
-            .env("FAKE_GCLOUD_STATE", self.path("state"));
+        let mut command = script_of(self.directory.path(), files);
+        command.args(arguments).env("FAKE_GCLOUD_STATE", self.path("state"));
         if let Some(deny) = self.deny {
             command.env("FAKE_GCLOUD_DENY", deny);
         }
@@ -204,6 +188,34 @@ impl Cloud {
         let _ = fs::remove_file(self.path(name));
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
+}
+
+/// Writes the files of a target into a directory, and makes a command of the one script among them. The programs in the
+/// directory's `bin` come first.
+pub(crate) fn script_of(directory: &Path, files: &Files) -> Command {
+    let mut script = None;
+    for (name, file) in files {
+        fs::write(directory.join(name), &file.text).expect("writes");
+        if file.executable {
+            script = Some(name.clone());
+        }
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::iter::once(directory.join("bin")).chain(std::env::split_paths(&path));
+    let mut command = Command::new("bash");
+    command
+        .arg(script.expect("a script"))
+        .current_dir(directory)
+        .env("PATH", std::env::join_paths(directories).expect("a PATH"));
+    command
+}
+
+/// Puts a program `gcloud` into the directory's `bin`.
+pub(crate) fn put_gcloud(directory: &Path, script: &str) {
+    let bin = directory.join("bin");
+    fs::create_dir(&bin).expect("a directory");
+    fs::write(bin.join("gcloud"), script).expect("writes");
+    fs::set_permissions(bin.join("gcloud"), fs::Permissions::from_mode(0o755)).expect("the mode");
 }
 
 /// Does this call of gcloud change something?

@@ -1,6 +1,7 @@
 """Asks the real gcloud's own parser and printer, offline, about what the scripts under test did.
 
 usage: gcloud_accepts.py SDK calls FILE       each line an array of arguments: which of them does gcloud's parser refuse?
+       gcloud_accepts.py SDK grammar FILE     each line a command in the notation of the simulator's gcloud: does gcloud have it?
        gcloud_accepts.py SDK formats FILE     each line {things, flatten, format, printed}: does gcloud print the same?
 
 Needs the Python that comes with the SDK. Prints each line that is refused, and exits with 1 if there is one.
@@ -42,6 +43,34 @@ def refusal(top, arguments):
     return None
 
 
+def lacking(top, line):
+    """What gcloud does not have of a command with its flags."""
+    node, tokens = top, line.split(" ")
+    while tokens and node.is_group:
+        below = node.LoadSubElement(tokens[0])
+        if below is None:
+            return f"there is no command {tokens[0]!r}"
+        node = below
+        tokens.pop(0)
+    if node.is_group:
+        return "this is a group of commands"
+    actions = {option: action for action in node._parser._actions for option in action.option_strings}
+    for flag in (token.rstrip("!") for token in tokens if token.startswith("--")):
+        name, _, value = flag.partition("=")
+        names = [name.replace("[no-]", "")] + ([name.replace("[no-]", "no-")] if "[no-]" in name else [])
+        for name in names:
+            if name not in actions:
+                return f"there is no {name}"
+            takes = actions[name].nargs != 0
+            if takes != ("=" in flag):
+                return f"{name} takes {'a value' if takes else 'none'}"
+    positional = [action for action in node._parser._actions if not action.option_strings]
+    given = [token for token in tokens if not token.startswith("--")]
+    if len(given) > len(positional):
+        return f"it has {len(positional)} positional arguments"
+    return None
+
+
 def printed(line):
     things, out = line["things"], io.StringIO()
     for key in flat(line["flatten"] or ""):
@@ -60,8 +89,15 @@ def flat(text):
 bad = 0
 with open(FILE, encoding="utf-8") as file:
     lines = [json.loads(line) for line in file]
-if WHAT == "calls":
-    top = gcloud_main.CreateCLI([])._TopElement()
+top = gcloud_main.CreateCLI([])._TopElement() if WHAT != "formats" else None
+if WHAT == "grammar":
+    for line in lines:
+        with contextlib.redirect_stderr(io.StringIO()):
+            error = lacking(top, line)
+        if error:
+            bad += 1
+            print(json.dumps({"command": line, "error": error}))
+elif WHAT == "calls":
     seen = set()
     for arguments in lines:
         if tuple(arguments) in seen:

@@ -171,7 +171,7 @@ pub(super) static COMMANDS: &[Command] = &[
         storage::create_bucket,
     ),
     own("storage buckets describe URL", storage::describe_bucket),
-    own("storage buckets get-iam-policy URL --filter=", policy::get),
+    own("storage buckets get-iam-policy URL", policy::get),
     own("storage buckets list --filter=", storage::list_buckets),
     own("storage buckets remove-iam-policy-binding URL --role=! --member=! --condition= --all", policy::remove),
     own(
@@ -303,7 +303,7 @@ pub(super) static COMMANDS: &[Command] = &[
     record("access-context-manager perimeters describe NAME --policy=!", Verb::Describe, &records::PERIMETER),
     record(
         "access-context-manager perimeters update NAME --policy=! --set-resources= --set-restricted-services= \
-         --set-ingress-policies=@ --[no-]enable-vpc-accessible-services --set-vpc-allowed-services=",
+         --set-ingress-policies=@ --enable-vpc-accessible-services --set-vpc-allowed-services=",
         Verb::Update,
         &records::PERIMETER,
     ),

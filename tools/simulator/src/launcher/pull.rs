@@ -22,6 +22,9 @@ const MAX_MANIFEST: u64 = 4 << 20;
 /// Largest layer or configuration.
 const MAX_BLOB: u64 = 512 << 20;
 
+/// Registries that are the simulator itself, whatever is in front of these names.
+const OWN: [&str; 2] = [".simulator.localhost", ".pkg.dev"];
+
 /// A client of the registries that the launcher may ask.
 #[derive(Clone, Debug)]
 pub(super) struct Puller {
@@ -122,13 +125,15 @@ impl Puller {
 
     /// Where the repository's registry listens: the simulator itself, or another registry on the loopback interface.
     fn address_of(&self, repository: &Repository) -> Result<SocketAddr, String> {
-        if repository.host() == "simulator.localhost" || repository.host().ends_with(".simulator.localhost") {
+        let host = repository.host();
+        if host == "simulator.localhost" || OWN.iter().any(|parent| host.ends_with(parent)) {
             return Ok(self.simulator);
         }
         let address: Option<SocketAddr> = repository.registry().replace("localhost:", "127.0.0.1:").parse().ok();
         address.filter(|address| address.ip().is_loopback()).ok_or_else(|| {
             format!(
-                "the launcher pulls from *.simulator.localhost and loopback addresses with a port only, not from {}",
+                "the launcher pulls from *.simulator.localhost, *.pkg.dev (which is the simulator here) and loopback \
+                 addresses with a port only, not from {}",
                 repository.registry()
             )
         })

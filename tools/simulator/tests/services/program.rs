@@ -137,6 +137,35 @@ async fn the_example_configuration_starts_and_names_every_setting() {
 }
 
 #[test]
+fn gcloud_comes_first_in_the_path_if_it_is_asked_for_and_works_on_this_simulator() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let env = directory.path().join("env");
+    let mut up = Up::start(&["--gcloud", "--env-file", env.to_str().expect("text")]);
+    assert!(
+        up.description["environment"].get("CLOUDSDK_CORE_PROJECT").is_none(),
+        "it would win over what gcloud is told"
+    );
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !env.exists() && std::time::Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let script = ". \"$0\"; gcloud projects create another-project && gcloud config set project another-project && \
+                  gcloud pubsub topics create topic-1 && gcloud pubsub topics list --format='value(name)'; \
+                  gcloud compute disks list";
+    let output = Command::new("sh").args(["-c", script]).arg(&env).output().expect("runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "projects/another-project/topics/topic-1\n", "{output:?}");
+    assert_eq!(output.status.code(), Some(2), "what it does not know is refused");
+    let gcloud =
+        up.variable("PATH").split(':').next().map(|first| Path::new(first).join("gcloud")).expect("a directory");
+    assert!(gcloud.exists());
+    assert!(up.stop());
+    assert!(!gcloud.exists());
+    let mut without = Up::start(&[]);
+    assert!(without.description["environment"].get("PATH").is_none());
+    assert!(without.stop());
+}
+
+#[test]
 fn a_mistake_in_the_configuration_is_reported_with_file_line_and_key() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("simulator.toml");
