@@ -44,7 +44,7 @@ impl Environment {
         };
         if let Some(credentials) = credentials(clients, simulator, config) {
             let path = directory.join("credentials.json");
-            write(&path, &format!("{credentials:#}\n"), Readers::Owner)?;
+            write(&path, format!("{credentials:#}\n"), Readers::Owner)?;
             let path = path.display().to_string();
             variables.push(("GOOGLE_APPLICATION_CREDENTIALS", path.clone()));
             variables.push(("CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", path));

@@ -83,7 +83,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     io::stdout().write_all(text.as_bytes())?;
     io::stdout().flush()?;
     if let Some(path) = &args.env_file {
-        write(path, &environment.shell(), Readers::Owner)?;
+        write(path, environment.shell(), Readers::Owner)?;
     }
     tokio::select! {
         _ = terminate.recv() => {}
