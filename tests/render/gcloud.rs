@@ -361,6 +361,12 @@ fn a_perimeter_is_made_once_and_whoever_else_is_let_in_is_found() {
     assert!(again.contains(": 0 changed"), "{again}");
     let right = cloud.state();
     let name = "access-context-manager perimeters|csign|policy=123456789";
+    let mut wide = right.clone();
+    wide["things"][name]["status"]["vpcAccessibleServices"]["allowedServices"] = json!(["storage.googleapis.com"]);
+    cloud.set_state(&wide);
+    assert_eq!(cloud.run(&files, &["--check"]).code, Some(1));
+    cloud.run(&files, &[]).success();
+    assert_eq!(cloud.state()["things"][name]["status"], right["things"][name]["status"]);
     let changes: [fn(&mut Value); 3] = [
         |ingress| {
             ingress[1]["ingressFrom"] = json!({"identityType": "ANY_IDENTITY", "sources": [{"accessLevel": "*"}]})
@@ -478,7 +484,10 @@ fn spoiled(right: &Value) -> Value {
                 thing["instanceTemplate"] = json!("https://c/instanceTemplates/other");
                 thing["targetSize"] = json!(1);
             }
-            "access-context-manager perimeters" => thing["status"]["restrictedServices"] = json!([]),
+            "access-context-manager perimeters" => {
+                thing["status"]["restrictedServices"] = json!([]);
+                thing["status"]["vpcAccessibleServices"]["allowedServices"] = json!(["storage.googleapis.com"]);
+            }
             "pubsub subscriptions" => thing["ackDeadlineSeconds"] = json!(10),
             _ => {}
         }

@@ -178,12 +178,19 @@ def content(group, positional, flags, old):
             thing["targetSize"] = int(flags["size"])
     elif group == "access-context-manager perimeters":
         status = dict(old.get("status", {}))
-        status["resources"] = listed(flags.get("resources") or flags["set-resources"])
-        status["restrictedServices"] = listed(flags.get("restricted-services") or flags["set-restricted-services"])
-        with open(flags.get("ingress-policies") or flags["set-ingress-policies"], encoding="utf-8") as file:
-            status["ingressPolicies"] = json.load(file)
-        allowed = flags.get("vpc-allowed-services") or flags["set-vpc-allowed-services"]
-        status["vpcAccessibleServices"] = {"enableRestriction": True, "allowedServices": listed(allowed)}
+        for flag, member in [("resources", "resources"), ("restricted-services", "restrictedServices")]:
+            given = flags.get(flag) or flags.get("set-" + flag)
+            if given:
+                status[member] = listed(given)
+        rules = flags.get("ingress-policies") or flags.get("set-ingress-policies")
+        if rules:
+            with open(rules, encoding="utf-8") as file:
+                status["ingressPolicies"] = json.load(file)
+        if flags.get("enable-vpc-accessible-services"):
+            before = status.get("vpcAccessibleServices", {}).get("allowedServices", [])
+            more = listed(flags.get("vpc-allowed-services") or flags.get("add-vpc-allowed-services") or "")
+            allowed = [] if flags.get("clear-vpc-allowed-services") else before + more
+            status["vpcAccessibleServices"] = {"enableRestriction": True, "allowedServices": allowed}
         thing["status"] = status
     return thing
 

@@ -7,11 +7,13 @@ usage: gcloud_accepts.py SDK calls FILE       each line an array of arguments: w
 Needs the Python that comes with the SDK. Prints each line that is refused, and exits with 1 if there is one.
 """
 
+import atexit
 import contextlib
 import io
 import json
 import os
 import sys
+import tempfile
 
 SDK, WHAT, FILE = sys.argv[1:]
 sys.path[:0] = [os.path.join(SDK, "lib"), os.path.join(SDK, "lib", "third_party")]
@@ -20,6 +22,17 @@ from googlecloudsdk import gcloud_main  # noqa: E402
 from googlecloudsdk.calliope import display_taps  # noqa: E402
 from googlecloudsdk.core.resource import resource_lex, resource_printer  # noqa: E402
 from googlecloudsdk.core.util import peek_iterable  # noqa: E402
+
+
+def existing(argument):
+    """A flag whose temporary file is gone gets another one: the parser opens files before it judges the flags after them."""
+    flag, _, path = argument.partition("=")
+    if not (flag.startswith("--") and path.startswith("/") and not os.path.exists(path)):
+        return argument
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as file:
+        file.write("- ingressFrom: {identityType: ANY_IDENTITY}\n  ingressTo: {resources: ['*']}\n")
+    atexit.register(os.remove, file.name)
+    return f"{flag}={file.name}"
 
 
 def refusal(top, arguments):
@@ -33,12 +46,10 @@ def refusal(top, arguments):
     if node.is_group:
         return "this is a group of commands"
     try:
-        node._parser.parse_args(rest, raise_error=True)
+        node._parser.parse_args([existing(argument) for argument in rest], raise_error=True)
     except SystemExit as error:
         return f"exit {error.code}"
     except Exception as error:  # every refusal has a class of its own
-        if "No such file or directory" in str(error):
-            return None  # The script's temporary file, which was there in time.
         return f"{type(error).__name__}: {error}"
     return None
 

@@ -12,12 +12,19 @@ ensure_perimeter() { # POLICY NAME NUMBER INGRESS INGRESS-AS-READ SERVICE…
   else
     is=$found
     lookup access-context-manager perimeters describe "${where[@]}" --flatten='status.ingressPolicies[]' --format='value(status.ingressPolicies.ingressFrom.identityType,status.ingressPolicies.ingressFrom.identities,status.ingressPolicies.ingressFrom.sources,status.ingressPolicies.ingressTo.operations,status.ingressPolicies.ingressTo.resources)' || fail 3 "perimeter $name vanished"
-    if [ "$is" = "projects/$number"$'\t'"${services//,/;}"$'\tTrue\tRESTRICTED-SERVICES' ] && [ "$found" = "$want" ]; then
+    local open=$'\tTrue\tRESTRICTED-SERVICES'
+    if [ "$is" = "projects/$number"$'\t'"${services//,/;}$open" ] && [ "$found" = "$want" ]; then
       same "perimeter $name"
     else
       change "correct perimeter $name" gcloud access-context-manager perimeters update "${where[@]}" \
-        --set-resources="projects/$number" --set-restricted-services="$services" --set-ingress-policies="$rules" \
-        --enable-vpc-accessible-services --set-vpc-allowed-services=RESTRICTED-SERVICES
+        --set-resources="projects/$number" --set-restricted-services="$services" --set-ingress-policies="$rules"
+    fi
+    if [ "${is%"$open"}" = "$is" ]; then
+      # gcloud cannot set this list; for a moment no service is reached.
+      change "close perimeter $name to all services" gcloud access-context-manager perimeters update "${where[@]}" \
+        --enable-vpc-accessible-services --clear-vpc-allowed-services
+      change "open perimeter $name to the restricted services" gcloud access-context-manager perimeters update "${where[@]}" \
+        --enable-vpc-accessible-services --add-vpc-allowed-services=RESTRICTED-SERVICES
     fi
   fi
   rm -f "$rules"
