@@ -303,7 +303,7 @@ pub(super) static COMMANDS: &[Command] = &[
     record("access-context-manager perimeters describe NAME --policy=!", Verb::Describe, &records::PERIMETER),
     record(
         "access-context-manager perimeters update NAME --policy=! --set-resources= --set-restricted-services= \
-         --set-ingress-policies=@ --enable-vpc-accessible-services --set-vpc-allowed-services=",
+         --set-ingress-policies=@ --enable-vpc-accessible-services --add-vpc-allowed-services= --clear-vpc-allowed-services",
         Verb::Update,
         &records::PERIMETER,
     ),

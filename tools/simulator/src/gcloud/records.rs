@@ -224,10 +224,16 @@ pub(super) const PERIMETER: Kind = Kind {
                 String::from_utf8(context.file(file)?).map_err(|_| Failure::Text(format!("{file} is not UTF-8")))?;
             status["ingressPolicies"] = yaml::read(&text).map_err(|why| Failure::Text(format!("{file}: {why}")))?;
         }
-        let services = context.arguments.list("vpc-allowed-services");
-        if let Some(services) = services.or_else(|| context.arguments.list("set-vpc-allowed-services")) {
-            let on = context.arguments.switch("enable-vpc-accessible-services").unwrap_or(false);
-            status["vpcAccessibleServices"] = json!({"enableRestriction": on, "allowedServices": services});
+        if context.arguments.switch("enable-vpc-accessible-services").is_some() {
+            let before = status["vpcAccessibleServices"]["allowedServices"].as_array().cloned().unwrap_or_default();
+            let added = context.arguments.list("vpc-allowed-services");
+            let added = added.or_else(|| context.arguments.list("add-vpc-allowed-services")).unwrap_or_default();
+            let kept = match context.arguments.switch("clear-vpc-allowed-services") {
+                Some(_) => Vec::new(),
+                None => before,
+            };
+            let allowed: Vec<Value> = kept.into_iter().chain(added.into_iter().map(Value::from)).collect();
+            status["vpcAccessibleServices"] = json!({"enableRestriction": true, "allowedServices": allowed});
         }
         thing["status"] = status;
         Ok(thing)
