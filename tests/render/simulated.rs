@@ -322,9 +322,12 @@ fn a_command_without_the_control_token_changes_nothing() {
     // An access token of the cloud is none that controls it.
     let owner = cloud.gcloud("auth print-access-token owner@example.com").success();
     let mut command = Command::new(peer::simulator());
-    cloud
-        .environment(command.args(["gcloud", "pubsub", "topics", "create", "t-1"]))
-        .env("SIMULATOR_CONTROL", owner.trim());
+    environment(
+        &cloud.simulator,
+        cloud.directory.path(),
+        command.args(["gcloud", "pubsub", "topics", "create", "t-1"]),
+    )
+    .env("SIMULATOR_CONTROL", owner.trim());
     assert_eq!(Finished::of(&mut command).code, Some(3));
 }
 
