@@ -158,6 +158,9 @@ pub(super) fn create(context: &mut Context<'_>) -> Result<Shown, Failure> {
     let created = Timestamp::of(context.services.clock.now()).text();
     if let Some(record) = context.cloud.records.get_mut(&path) {
         record.value["kind"] = json!("compute#instance");
+        record.value["selfLink"] = json!(format!("{COMPUTE}{path}"));
+        let license = format!("{COMPUTE}projects/{IMAGES}/global/licenses/{}", context.arguments.text("image-family"));
+        record.value["disks"] = json!([{"boot": true, "licenses": [license]}]);
         record.value["id"] = json!(id);
         record.value["zone"] = json!(format!("{COMPUTE}projects/{project}/zones/{}", context.arguments.text("zone")));
         record.value["creationTimestamp"] = json!(created);
