@@ -70,7 +70,7 @@ fn workload(bench: &Bench) -> Vec<u8> {
     let mut build = bench.command(peer::csign());
     build.args(["build", "--contract", "any.toml", "--out", "workload", "--quiet", "--source"]).arg(repository());
     Finished::of(build.envs(toolchain())).success();
-    let layout = Layout::open(&bench.path("workload")).unwrap();
+    let layout = Layout::open(bench.path("workload")).unwrap();
     let (_, manifest) = layout.image().unwrap();
     let program = manifest.layers.iter().find_map(|layer| {
         let layer = read_layer(&layout.blob(layer).unwrap(), &LayerLimits::default()).unwrap();
