@@ -121,6 +121,9 @@ fn filled_in(word: &str) -> String {
     match word {
         "$image" | "IMAGE@DIGEST" => format!("registry.example/team/app@{digest}"),
         "$IMAGE:$TAG" | "IMAGE" => "registry.example/team/app:v1".to_owned(),
+        // The tutorial's: digests of images are variables of its shell.
+        "$DIGEST" | "${NEXT##*@}" => digest,
+        "$IMAGE" | "$ALONE" | "$NEXT" => format!("registry.example/team/app@{digest}"),
         other => other.replace("sha256:…", &digest).replace('…', "x"),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     fs::create_dir_all(&args.out).map_err(|error| format!("creating {}: {error}", args.out.display()))?;
     let pages = crate::manual::manual();
     for page in &pages {
-        write(&args.out.join(format!("{}.1", page.name())), &page.man(date.as_deref()), Readers::Everyone)?;
+        write(&args.out.join(format!("{}.1", page.name())), page.man(date.as_deref()), Readers::Everyone)?;
     }
     writeln!(io::stdout(), "{} pages in {}", pages.len(), args.out.display())?;
     Ok(ExitCode::SUCCESS)
