@@ -18,9 +18,9 @@ pub struct Variable {
     pub names: &'static str,
     /// What it is for, with unit and default.
     pub meaning: &'static str,
-    /// The commands that read it (`sign`, `attach sbom`); an outer command stands for the inner ones. Where none is
-    /// named, the program's own page alone has it.
-    pub commands: &'static [&'static str],
+    /// Lists of the commands that read it (`sign`, `attach sbom`); an outer command stands for the inner ones. Where none
+    /// is named, the program's own page alone has it.
+    pub commands: &'static [&'static [&'static str]],
 }
 
 /// One page: one command.

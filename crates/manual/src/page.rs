@@ -177,7 +177,7 @@ fn variables(command: &Command, path: &[String], facts: &Facts) -> Vec<(String, 
     let mut all: Vec<(String, String)> = facts
         .variables
         .iter()
-        .filter(|variable| path.len() == 1 || variable.commands.iter().any(|name| reads(name)))
+        .filter(|variable| path.len() == 1 || variable.commands.iter().copied().flatten().any(|name| reads(name)))
         .map(|variable| (variable.names.to_owned(), variable.meaning.to_owned()))
         .collect();
     for arg in command.get_arguments() {

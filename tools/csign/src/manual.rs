@@ -2,65 +2,25 @@
 
 use csign_manual::{Facts, Page, Variable};
 
-/// Commands that talk to registries.
-const REGISTRY: &[&str] = &[
-    "push",
-    "pull",
-    "diff",
-    "digest",
+/// Commands that write or judge what is attached to images, beside them or elsewhere.
+const ATTACHED: &[&str] = &[
     "sign",
-    "rebuild",
-    "collect",
-    "attach",
     "attest",
-    "verify",
-    "verify-attestation",
-    "token verify",
-    "tree",
-    "lint",
-    "explain",
-    "download",
-    "triangulate",
-    "copy",
-    "save",
-    "load",
-    "clean",
-    "preflight",
-];
-/// Commands that may use a key of a transit secrets engine.
-const TRANSIT: &[&str] =
-    &["generate-key-pair", "public-key", "sign", "approve", "attest", "verify", "verify-attestation"];
-/// Commands that may use a key of any other provider.
-const KEYS: &[&str] = &["public-key", "sign", "approve", "attest", "verify", "verify-attestation"];
-/// Commands that may use Google's registries or Cloud KMS.
-const GOOGLE: &[&str] = &[
-    "push",
-    "pull",
-    "diff",
-    "digest",
-    "sign",
-    "rebuild",
-    "collect",
     "attach",
-    "attest",
-    "verify",
-    "verify-attestation",
-    "token verify",
-    "tree",
-    "lint",
-    "explain",
-    "download",
-    "triangulate",
-    "copy",
-    "save",
-    "load",
-    "clean",
-    "preflight",
-    "public-key",
-    "approve",
-    "publish",
+    "collect",
     "connect",
+    "preflight",
+    "token verify",
+    "triangulate",
+    "verify",
+    "verify-attestation",
 ];
+/// The other commands that talk to registries.
+const REGISTRY: &[&str] = &[
+    "push", "pull", "diff", "digest", "rebuild", "tree", "lint", "explain", "download", "copy", "save", "load", "clean",
+];
+/// Commands that may use a key of a provider.
+const KEYS: &[&str] = &["public-key", "sign", "approve", "attest", "verify", "verify-attestation"];
 /// Commands that verify certificates.
 const CERTIFICATES: &[&str] = &["verify", "verify-attestation"];
 
@@ -84,58 +44,62 @@ const FACTS: Facts = Facts {
         Variable {
             names: "COSIGN_PASSWORD",
             meaning: "password of private key files (else `--password-file`, else a prompt); empty is a password too",
-            commands: &["generate-key-pair", "import-key-pair", "public-key", "sign", "approve", "attest"],
+            commands: &[&["generate-key-pair", "import-key-pair", "public-key", "sign", "approve", "attest"]],
         },
         Variable {
             names: "COSIGN_REPOSITORY",
             meaning: "repository that holds what is attached to images, if not the image's own",
-            commands: REGISTRY,
+            commands: &[ATTACHED],
         },
         Variable {
             names: "SOURCE_DATE_EPOCH",
             meaning: "time that is written, in seconds since 1970, instead of the clock's",
-            commands: &["sign", "attest", "attach", "approve", "collect", "rebuild", "sbom", "man"],
+            commands: &[&["sign", "attest", "attach", "approve", "collect", "rebuild", "sbom", "man"]],
         },
         Variable {
             names: "DOCKER_CONFIG",
             meaning: "directory of Docker's config.json with registry logins (default ~/.docker)",
-            commands: REGISTRY,
+            commands: &[ATTACHED, REGISTRY],
         },
         Variable {
             names: "GOOGLE_OAUTH_ACCESS_TOKEN",
             meaning: "access token for Google's registries, Cloud KMS and Pub/Sub, instead of application default credentials",
-            commands: GOOGLE,
+            commands: &[ATTACHED, REGISTRY, KEYS, &["publish"]],
         },
         Variable {
             names: "GOOGLE_APPLICATION_CREDENTIALS",
             meaning: "file with application default credentials for Google's services, which Google's library reads",
-            commands: GOOGLE,
+            commands: &[ATTACHED, REGISTRY, KEYS, &["publish"]],
         },
-        Variable { names: "HTTPS_PROXY, https_proxy", meaning: "URL of the proxy for registries", commands: REGISTRY },
+        Variable {
+            names: "HTTPS_PROXY, https_proxy",
+            meaning: "URL of the proxy for registries",
+            commands: &[ATTACHED, REGISTRY],
+        },
         Variable {
             names: "NO_PROXY, no_proxy",
             meaning: "registries that are reached without the proxy: names, separated by commas",
-            commands: REGISTRY,
+            commands: &[ATTACHED, REGISTRY],
         },
         Variable {
             names: "CSIGN_CA_FILE",
             meaning: "file with PEM certificates that registries may also be signed by",
-            commands: REGISTRY,
+            commands: &[ATTACHED, REGISTRY],
         },
         Variable {
             names: "VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT",
             meaning: "server, token (else ~/.vault-token), namespace and authorities of `hashivault://` keys",
-            commands: TRANSIT,
+            commands: &[KEYS, &["generate-key-pair"]],
         },
         Variable {
             names: "BAO_ADDR, BAO_TOKEN, BAO_NAMESPACE, BAO_CACERT",
             meaning: "the same for `openbao://` keys",
-            commands: TRANSIT,
+            commands: &[KEYS, &["generate-key-pair"]],
         },
         Variable {
             names: "TRANSIT_SECRET_ENGINE_PATH",
             meaning: "where the transit secrets engine of both is mounted (default transit)",
-            commands: TRANSIT,
+            commands: &[KEYS, &["generate-key-pair"]],
         },
         Variable {
             names: "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_DEFAULT_REGION, \
@@ -143,7 +107,7 @@ const FACTS: Facts = Facts {
                     AWS_ROLE_ARN, AWS_ROLE_SESSION_NAME",
             meaning: "credentials and region of `awskms://` keys, as AWS's own programs read them; so are ~/.aws/config \
                       and ~/.aws/credentials",
-            commands: KEYS,
+            commands: &[KEYS],
         },
         Variable {
             names: "AWS_CONTAINER_CREDENTIALS_FULL_URI, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, \
@@ -163,17 +127,17 @@ const FACTS: Facts = Facts {
                     SIGSTORE_TSA_CERTIFICATE_FILE",
             meaning: "PEM files of the services whose certificates are verified, all together; the last if there are \
                       time stamps (else `--trusted-root`, else the public services)",
-            commands: CERTIFICATES,
+            commands: &[CERTIFICATES],
         },
         Variable {
             names: "CSIGN_SIMULATOR",
             meaning: "loopback address (HOST:PORT) of the simulator; used for names under .simulator.localhost only",
-            commands: GOOGLE,
+            commands: &[ATTACHED, REGISTRY, KEYS, &["publish"]],
         },
         Variable {
             names: "NO_COLOR",
             meaning: "if not empty, no colours, not even on a terminal",
-            commands: &["diff"],
+            commands: &[&["diff"]],
         },
     ],
     files: &[
@@ -209,7 +173,7 @@ mod tests {
         for name in &commands {
             assert_eq!(grouped.iter().filter(|grouped| *grouped == name).count(), 1, "{name}: give it one group");
         }
-        let named = FACTS.variables.iter().flat_map(|variable| variable.commands.iter().copied());
+        let named = FACTS.variables.iter().flat_map(|variable| variable.commands.iter().copied().flatten().copied());
         for name in grouped.iter().copied().chain(named) {
             let outer = name.split(' ').next().unwrap_or_default();
             assert!(commands.contains(outer), "there is no csign {name}");

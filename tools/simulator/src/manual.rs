@@ -9,17 +9,17 @@ const FACTS: Facts = Facts {
         Variable {
             names: "CSIGN_SIMULATOR",
             meaning: "address (HOST:PORT) of the simulator that runs, as `simulator up` prints it",
-            commands: &["run", "audit", "gcloud"],
+            commands: &[&["run", "audit", "gcloud"]],
         },
         Variable {
             names: "SIMULATOR_CONTROL",
             meaning: "the control token that `simulator up` prints; without it no simulator launches anything",
-            commands: &["run", "gcloud"],
+            commands: &[&["run", "gcloud"]],
         },
         Variable {
             names: "SOURCE_DATE_EPOCH",
             meaning: "date of the pages, in seconds since 1970",
-            commands: &["man"],
+            commands: &[&["man"]],
         },
     ],
     files: &[("simulator.toml", "the configuration (`simulator init` writes one in which every setting is explained)")],
